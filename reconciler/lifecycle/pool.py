@@ -1,0 +1,201 @@
+"""The life of a pool: create, bring to size, keep in shape, delete once nothing on it is owed a release."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from reconciler.diff import Change, FieldChange, diff
+from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait, foreign
+from reconciler.model.desired import Wanted
+from reconciler.model.field import ChangeKind
+from reconciler.model.pool import PoolSpec
+from reconciler.model.table import to_wire
+from reconciler.observed import Debt, Guard, LivePool, Mark, short
+
+USABLE: Final = frozenset({"idle", "running"})
+ON_THE_WAY: Final = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"})
+RESIZED: Final = ("targetDedicatedNodes", "targetLowPriorityNodes")
+
+
+def next_step(wanted: Wanted | None, live: LivePool | None, context: Context) -> Step:
+    """The one thing to do now for a pool, or what to wait for, or nothing."""
+    if live is not None and not context.owns(live):
+        return foreign(live, declared=wanted is not None)
+    match wanted, live:
+        case None, None:
+            return Done("absent, as desired")
+        case _, LivePool(state="deleting"):
+            return Wait("the service to remove its nodes")
+        case Wanted() as spec, None:
+            body = {"id": spec.name, **spec.body}
+            return Action(Verb.CREATE, "not there yet", body=body, mark=_mark(spec, context))
+        case None, LivePool() as pool:
+            return _prune(pool, context)
+        case Wanted() as spec, LivePool(state="active") as pool:
+            return _tend(spec, pool, context)
+        case _:  # never destroy by default
+            return Blocked(f"in a state this version does not know: {live.state if live else 'none'}")
+
+
+def _mark(wanted: Wanted, context: Context, nonce: str = "") -> Mark:
+    return Mark(context.stack, wanted.digest, nonce=nonce, keep=wanted.lifecycle.preventDestroy)
+
+
+def _prune(pool: LivePool, context: Context) -> Step:
+    if not context.removes(pool.key):
+        return Done("not in the manifests; this source does not prune")
+    if pool.mark is not None and pool.mark.keep:
+        return Done("kept: lifecycle.preventDestroy")
+    return _debt_step(pool, context) or Action(Verb.DELETE, context.removal, pool.guard)
+
+
+def _debt_step(pool: LivePool, context: Context) -> Wait | Blocked | None:
+    """Why nodes may not be taken away now: a release that is running is waited for, one that is still owed by a job
+    meant to go on needs a person (promise: the release is not lost)."""
+    owed = [debt for debt in context.debts if debt.job not in context.consents.release_loss]
+    staying = [debt for debt in owed if not debt.ending]
+    if staying:
+        flags = " ".join(f"--allow-release-loss job/{debt.name}" for debt in staying)
+        return Blocked(f"its nodes still owe a release: {_named(staying)}; end the jobs first", flags)
+    if owed:
+        return Wait(f"release: {_named(owed)}", "up to 15 min")
+    return None
+
+
+def _named(debts: list[Debt]) -> str:
+    return "; ".join(f"job/{debt.name} on {', '.join(map(short, debt.nodes))}" for debt in debts)
+
+
+def pool_diff(wanted: Wanted, pool: LivePool) -> Change:
+    """What differs between a manifest and its live pool."""
+    return diff(PoolSpec, wanted.spec, pool.spec, written=wanted.written)
+
+
+def takes_nodes_away(wanted: Wanted | None, pool: LivePool | None, context: Context) -> bool:
+    """Whether the road of this pool removes nodes, so that release debt has to be read first."""
+    if pool is None or pool.state == "deleting" or not context.owns(pool):
+        return False
+    if wanted is None:
+        return context.removes(pool.key)
+    return _shrinks(wanted, pool)
+
+
+def _shrinks(wanted: Wanted, pool: LivePool) -> bool:
+    return any(wanted.spec.get(name, 0) < pool.spec.get(name, 0) for name in RESIZED)
+
+
+def _tend(wanted: Wanted, pool: LivePool, context: Context) -> Step:
+    change = pool_diff(wanted, pool)
+    empty_only = change.of(ChangeKind.WHEN_EMPTY, ChangeKind.FIXED)
+    if empty_only and not _is_empty(pool):
+        names = ", ".join(sorted({field.top for field in empty_only}))
+        return Blocked(
+            f"{names} can change only while the pool has no nodes: bring it to 0 nodes first, in a change of its own"
+        )
+    update = _update(wanted, pool, change, context)
+    if update is not None:
+        return update
+    if resize := _resize(wanted, pool, change, context):
+        return resize
+    return _nodes_step(pool)
+
+
+def _is_empty(pool: LivePool) -> bool:
+    return pool.allocation == "steady" and pool.current == 0 and not any(pool.spec.get(name) for name in RESIZED)
+
+
+def _update(wanted: Wanted, pool: LivePool, change: Change, context: Context) -> Step | None:
+    assert pool.mark is not None
+    fields = change.of(ChangeKind.LIVE, ChangeKind.WHEN_EMPTY, ChangeKind.FIXED)
+    mark = _mark(wanted, context, pool.mark.nonce)
+    if not fields and mark.keep == pool.mark.keep:
+        return None
+    reason = "policy changed"
+    if fields:
+        reason = "drift" if pool.mark.spec == wanted.digest else "changed in the manifest"
+    if any(field.top == "startTask" for field in fields) and "startTask" not in wanted.spec:
+        # A PATCH cannot remove a start task; updateproperties does, and asks for the two lists as well (reference 8.1).
+        body: dict[str, Any] = {"applicationPackageReferences": [], "metadata": [], **_wire(wanted, {"metadata"})}
+        return Action(Verb.REPLACE_PROPERTIES, reason, pool.guard, body, mark, changes=fields)
+    body = {"metadata": [], **_wire(wanted, {field.top for field in fields} | {"metadata"})}
+    return Action(Verb.UPDATE, reason, pool.guard, body, mark, changes=fields)
+
+
+def _wire(wanted: Wanted, names: set[str]) -> dict[str, Any]:
+    return to_wire(PoolSpec, {name: value for name, value in wanted.spec.items() if name in names})
+
+
+def _resize(wanted: Wanted, pool: LivePool, change: Change, context: Context) -> Step | None:
+    fields = change.of(ChangeKind.RESIZE)
+    if not fields:
+        return None
+    if all(field.implicit for field in fields) and _shrinks(wanted, pool):
+        names = ", ".join(field.name for field in fields)
+        return Blocked(
+            f"{names} differs and no line of the manifest speaks of it; a missing line never takes nodes away"
+        )
+    if pool.allocation != "steady":
+        return Wait("the pending resize to end", f"up to {pool.spec.get('resizeTimeout', 'PT15M')}")
+    if _shrinks(wanted, pool) and (debt := _debt_step(pool, context)):
+        return debt
+    counts = {name: wanted.spec.get(name, 0) for name in RESIZED}
+    body = {**counts, **_wire(wanted, {"resizeTimeout"})}
+    return Action(Verb.RESIZE, _resize_reason(fields), pool.guard, body, changes=fields)
+
+
+def _resize_reason(fields: tuple[FieldChange, ...]) -> str:
+    return ", ".join(f"{field.name} {field.old} -> {field.new}" for field in fields)
+
+
+def _nodes_step(pool: LivePool) -> Step:
+    """Whether the nodes are there. A pool with some usable nodes counts as there; `problems` tells of the others."""
+    target = sum(pool.spec.get(name, 0) for name in RESIZED)
+    usable = sum(pool.nodes.get(state, 0) for state in USABLE)
+    coming = sum(pool.nodes.get(state, 0) for state in ON_THE_WAY)
+    if pool.allocation != "steady" or coming:
+        return Wait(f"nodes: {usable} of {target} ready")
+    if target and not usable:
+        return Blocked(f"no usable node: {'; '.join(problems(pool)) or 'none was allocated'}")
+    return Done("as its manifest says")
+
+
+def problems(pool: LivePool) -> tuple[str, ...]:
+    """What a person should look at, one line each: failed allocation, nodes that take no tasks."""
+    bad = [f"{count} of its nodes {state}" for state, count in sorted(pool.nodes.items()) if _is_bad(state) and count]
+    target = sum(pool.spec.get(name, 0) for name in RESIZED)
+    short = [f"resize: {text}" for text in pool.resize_errors if pool.current < target]
+    return (*short, *bad)
+
+
+def _is_bad(state: str) -> bool:
+    return state in ("unusable", "starttaskfailed", "unknown", "preempted")
+
+
+def predict(wanted: Wanted | None, live: LivePool | None, action: Action) -> LivePool | None:
+    """The pool after *action*, as the service documents it."""
+    match action.verb:
+        case Verb.CREATE:
+            assert wanted is not None
+            return LivePool(
+                wanted.key, wanted.name, "active", Guard("", ""), action.mark, wanted.spec, allocation="resizing"
+            )
+        case Verb.DELETE:
+            assert live is not None
+            return replace(live, state="deleting")
+        case Verb.RESIZE | Verb.UPDATE | Verb.REPLACE_PROPERTIES:
+            assert wanted is not None
+            assert live is not None
+            changed: Mapping[str, Any] = {field.top: wanted.spec.get(field.top) for field in action.changes}
+            spec = {name: value for name, value in {**live.spec, **changed}.items() if value is not None}
+            allocation = "resizing" if action.verb is Verb.RESIZE else live.allocation
+            return replace(live, spec=spec, mark=action.mark or live.mark, allocation=allocation)
+    raise AssertionError(f"pools know no {action.verb}")
+
+
+def outwait(live: LivePool | None) -> LivePool | None:
+    """The pool once the service is done with what `next_step` waits for."""
+    assert live is not None
+    if live.state == "deleting":
+        return None
+    target = sum(live.spec.get(name, 0) for name in RESIZED)
+    return replace(live, allocation="steady", nodes={"idle": target}, current=target)

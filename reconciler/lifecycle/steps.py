@@ -1,0 +1,118 @@
+"""The four answers, and what they may depend on besides the object itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from reconciler.diff import FieldChange
+from reconciler.model.desired import Key, Task
+from reconciler.observed import Debt, Guard, Live, Mark, NodeRun
+
+
+class Verb(StrEnum):
+    """One request to the service (adding and updating tasks: one for each chunk or task)."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE_PROPERTIES = "replace-properties"
+    RESIZE = "resize"
+    ENABLE = "enable"
+    ADD_TASKS = "add-tasks"
+    UPDATE_TASKS = "update-tasks"
+    CONFIRM_TASKS = "confirm-tasks"
+    TERMINATE = "terminate"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing to do now.
+
+    *body* is the request in wire form. With *mark* the writer puts it beside the metadata of the body; an empty
+    nonce in it is the writer's to fill. *receipt* is what has to be written down before the request is sent.
+    """
+
+    verb: Verb
+    reason: str
+    guard: Guard | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    mark: Mark | None = None
+    tasks: tuple[Task, ...] = ()
+    changes: tuple[FieldChange, ...] = ()
+    receipt: tuple[NodeRun, ...] | None = None
+
+    def __str__(self) -> str:
+        if self.tasks:
+            return f"{self.verb.removesuffix('-tasks')} {len(self.tasks)} task{'s' if len(self.tasks) > 1 else ''}"
+        return self.verb.replace("-", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do until the service is done with something. *bound* says how long at most, where that is known."""
+
+    until: str
+    bound: str = ""
+
+    def __str__(self) -> str:
+        return f"wait for {self.until}" + (f", {self.bound}" if self.bound else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """As desired."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """A person must act; *consent* is the flag that allows it, where one does."""
+
+    reason: str
+    consent: str = ""
+
+    def __str__(self) -> str:
+        return self.reason + (f" (allow it with {self.consent})" if self.consent else "")
+
+
+Step: TypeAlias = Action | Wait | Done | Blocked
+
+
+@dataclass(frozen=True, slots=True)
+class Consents:
+    """What a person agreed to by name. *replace* names incarnations, so that it is spent once the object is new."""
+
+    replace: frozenset[tuple[Key, str]] = frozenset()
+    release_loss: frozenset[Key] = frozenset()
+    release_failure: frozenset[Key] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Whose objects we keep, and what may be removed: all of ours that no manifest names, or only *removing*.
+
+    *removal* is the reason that a plan gives for it.
+    """
+
+    stack: str
+    prunes: bool = True
+    removing: frozenset[Key] = frozenset()
+    consents: Consents = Consents()
+    debts: tuple[Debt, ...] = ()
+    removal: str = "no longer in the manifests"
+
+    def owns(self, live: Live) -> bool:
+        return live.mark is not None and live.mark.stack == self.stack
+
+    def removes(self, key: Key) -> bool:
+        return self.prunes or key in self.removing
+
+
+def foreign(live: Live, *, declared: bool) -> Step:
+    """The answer for an object that does not carry our mark: it is never touched."""
+    owner = f"owned by stack '{live.mark.stack}'" if live.mark else "not marked as any stack's"
+    if declared:
+        return Blocked(f"{live.address} exists and is {owner}: remove it, or give the manifest another name")
+    return Done(f"{owner}: left alone")

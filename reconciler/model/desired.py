@@ -1,0 +1,122 @@
+"""What the manifests ask for, as values: the input of every decision."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+from reconciler.model.document import JobLifecycle, PoolLifecycle
+from reconciler.model.field import Spec
+from reconciler.model.job import JobSpec
+from reconciler.model.pool import PoolSpec
+from reconciler.model.table import Normal
+
+
+class Kind(StrEnum):
+    """Kinds of objects that live in an account of their own right."""
+
+    POOL = "pool"
+    JOB = "job"
+
+
+SPECS: Mapping[Kind, type[Spec]] = {Kind.POOL: PoolSpec, Kind.JOB: JobSpec}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """Identity on both sides. Batch ids ignore case, so the id is folded; names are kept for showing."""
+
+    kind: Kind
+    id: str
+
+    @classmethod
+    def of(cls, kind: Kind, name: str) -> "Key":
+        return cls(kind, name.lower())
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an object was written. Line and column count from 1."""
+
+    path: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A declared task. *spec* is normalised with its job's defaults, *body* is what would be sent."""
+
+    name: str
+    spec: Normal
+    body: Mapping[str, object]
+
+    @property
+    def id(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One declared object.
+
+    *spec* is normalised with defaults; *written* has only what stands in the manifest, so a difference made by an
+    absent line can be told; *body* is the create body in wire form without id and mark. *tasks* are by folded id,
+    in the order they are declared; empty for a pool.
+    """
+
+    key: Key
+    name: str
+    spec: Normal
+    written: Normal
+    body: Mapping[str, object]
+    lifecycle: JobLifecycle | PoolLifecycle
+    source: Source
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        return f"{self.key.kind}/{self.name}"
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the normalised spec: tells a change of the manifest from a change made behind our back."""
+        return digest(self.spec)
+
+    @cached_property
+    def tasks_digest(self) -> str:
+        """Of every declared task: in the mark it says that all of them were confirmed."""
+        return digest({task.id: task.spec for task in self.tasks.values()})
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The ownership set. *prunes* is false where nothing says that the source is complete."""
+
+    name: str
+    prunes: bool
+    endpoint: str | None = None
+    account: str | None = None
+    max_deletes: int | None = None
+
+
+@dataclass(frozen=True)
+class Desired:
+    """Everything the manifests ask for, by key."""
+
+    stack: Stack
+    objects: Mapping[Key, Wanted]
+
+
+def digest(value: object) -> str:
+    """A short digest of a JSON value that does not depend on the order of keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]

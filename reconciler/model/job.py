@@ -1,0 +1,146 @@
+"""Jobs, and the tasks that belong to a job as such: manager, preparation, release."""
+
+from typing import ClassVar, Literal
+
+from reconciler.model.field import ChangeKind, Compare, Spec, wire
+from reconciler.model.task import (
+    AUTO_USER,
+    NOT_YET,
+    EnvironmentSetting,
+    MetadataItem,
+    PreparationConstraints,
+    ResourceFile,
+    TaskConstraints,
+    UserIdentity,
+)
+from reconciler.model.types import BatchId, CommandLine, DisplayName, Duration, ReleaseTime, RetryCount
+
+
+class JobConstraints(Spec):
+    """Limits of a job and defaults for its tasks."""
+
+    maxWallClockTime: Duration | None = wire(
+        "The job is terminated this long after its creation. None: no limit.", compare=Compare.DURATION
+    )
+    maxTaskRetryCount: RetryCount | None = wire(
+        "Retries of each task that names no number; reaches tasks added later only.", default=0
+    )
+
+
+class JobPreparationTask(Spec):
+    """Runs on a node before the first task of the job there; nodes that get no task run none."""
+
+    id: BatchId | None = wire("Its id; no task of the job may have the same.", default="jobpreparation")
+    commandLine: CommandLine = wire(
+        "What to run. No shell is added. It may run more than once on a node.", required=True
+    )
+    resourceFiles: list[ResourceFile] | None = wire("Files to download first.")
+    environmentSettings: list[EnvironmentSetting] | None = wire("Variables of the process.", keyed_by="name")
+    userIdentity: UserIdentity | None = wire("The user it runs as.", default=AUTO_USER)
+    constraints: PreparationConstraints | None = wire("Its limits.", default={})
+    waitForSuccess: bool | None = wire("Whether tasks wait for its success on the node.", default=True)
+    rerunOnNodeRebootAfterSuccess: bool | None = wire(
+        "Whether it runs again, before the next task, when the node rebooted after a success.", default=True
+    )
+
+    unsupported: ClassVar[dict[str, str]] = {"containerSettings": NOT_YET}
+
+
+class JobReleaseTask(Spec):
+    """Runs once on each node that ran the preparation task, when the job ends. Never retried by the service."""
+
+    id: BatchId | None = wire("Its id; no task of the job may have the same.", default="jobrelease")
+    commandLine: CommandLine = wire("What to run. No shell is added. Keep it idempotent.", required=True)
+    resourceFiles: list[ResourceFile] | None = wire("Files to download first.")
+    environmentSettings: list[EnvironmentSetting] | None = wire("Variables of the process.", keyed_by="name")
+    userIdentity: UserIdentity | None = wire("The user it runs as.", default=AUTO_USER)
+    maxWallClockTime: ReleaseTime | None = wire(
+        "Longest run; at most 15 minutes.", default="PT15M", compare=Compare.DURATION
+    )
+    retentionTime: Duration | None = wire(
+        "How long its directory is kept after it ended.", default="P7D", compare=Compare.DURATION
+    )
+
+    unsupported: ClassVar[dict[str, str]] = {"containerSettings": NOT_YET}
+
+
+class JobManagerTask(Spec):
+    """A task that starts first and usually adds the others."""
+
+    id: BatchId = wire("Its id.", required=True)
+    displayName: DisplayName | None = wire("For people.")
+    commandLine: CommandLine = wire("What to run. No shell is added.", required=True)
+    resourceFiles: list[ResourceFile] | None = wire("Files to download first.")
+    environmentSettings: list[EnvironmentSetting] | None = wire("Variables of the process.", keyed_by="name")
+    constraints: TaskConstraints | None = wire("Its limits.", default={})
+    requiredSlots: int | None = wire("Slots it takes on a node.", default=1, ge=1)
+    userIdentity: UserIdentity | None = wire("The user it runs as.", default=AUTO_USER)
+    killJobOnCompletion: bool | None = wire("Whether its end ends the job.", default=True)
+    runExclusive: bool | None = wire("Whether it has its node for itself.", default=True)
+    allowLowPriorityNode: bool | None = wire("Whether it may run on a spot node.", default=True)
+
+    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("applicationPackageReferences", "authenticationTokenSettings", "containerSettings", "outputFiles"), NOT_YET
+    )
+
+
+class PoolInfo(Spec):
+    """Where the job runs."""
+
+    poolId: BatchId = wire("Id of the pool. It need not exist yet: tasks wait.", required=True, compare=Compare.FOLDED)
+
+    unsupported: ClassVar[dict[str, str]] = {"autoPoolSpecification": NOT_YET}
+
+
+class JobSpec(Spec):
+    """A job: a set of tasks on a pool, with what runs before the first and after the last on each node."""
+
+    displayName: DisplayName | None = wire("For people; fixed at creation.", change=ChangeKind.NEXT_INCARNATION)
+    priority: int | None = wire("Order of jobs in a pool.", default=0, change=ChangeKind.LIVE, ge=-1000, le=1000)
+    maxParallelTasks: int | None = wire(
+        "Tasks at once over the whole job; -1 without limit.", default=-1, change=ChangeKind.LIVE, ge=-1
+    )
+    allowTaskPreemption: bool | None = wire(
+        "Whether jobs of higher priority may push its tasks aside.", default=False, change=ChangeKind.LIVE
+    )
+    constraints: JobConstraints | None = wire("Limits of the job.", default={}, change=ChangeKind.LIVE)
+    poolInfo: PoolInfo = wire("Where it runs.", required=True, change=ChangeKind.WHEN_DISABLED)
+    jobManagerTask: JobManagerTask | None = wire("A task that starts first.", change=ChangeKind.FIXED)
+    jobPreparationTask: JobPreparationTask | None = wire(
+        "Runs on each node before the job's first task there.", change=ChangeKind.FIXED
+    )
+    jobReleaseTask: JobReleaseTask | None = wire(
+        "Runs on each prepared node when the job ends. Needs a preparation task.", change=ChangeKind.FIXED
+    )
+    commonEnvironmentSettings: list[EnvironmentSetting] | None = wire(
+        "Variables of every process of the job.", change=ChangeKind.FIXED, keyed_by="name"
+    )
+    usesTaskDependencies: bool | None = wire(
+        "Whether tasks may depend on others.", default=False, change=ChangeKind.FIXED
+    )
+    onAllTasksComplete: Literal["noaction", "terminatejob"] | None = wire(
+        "What happens when every task has ended. `terminatejob` is set after all declared tasks are in; never back.",
+        default="noaction",
+        change=ChangeKind.ONE_WAY,
+        compare=Compare.FOLDED,
+    )
+    onTaskFailure: Literal["noaction", "performexitoptionsjobaction"] | None = wire(
+        "Whether a failed task acts on the job.", default="noaction", change=ChangeKind.FIXED, compare=Compare.FOLDED
+    )
+    metadata: list[MetadataItem] | None = wire("Names and values of your own.", change=ChangeKind.LIVE, keyed_by="name")
+
+    unsupported: ClassVar[dict[str, str]] = {"networkConfiguration": NOT_YET}
+    read_only: ClassVar[frozenset[str]] = frozenset(
+        {
+            "creationTime",
+            "eTag",
+            "executionInfo",
+            "lastModified",
+            "previousState",
+            "previousStateTransitionTime",
+            "state",
+            "stateTransitionTime",
+            "stats",
+            "url",
+        }
+    )

@@ -1,0 +1,245 @@
+"""Steps of every object, in order, as one value: shown and executed from the same thing.
+
+A plan is made from desired and observed alone. The road of an object folds `next_step` over the predicted effect of
+each action, so what is shown is what will be asked.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Generic, TypeVar
+
+from reconciler.diff import Change, FieldChange
+from reconciler.lifecycle import job as job_life
+from reconciler.lifecycle import pool as pool_life
+from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
+from reconciler.model.desired import Desired, Key, Kind, Wanted, digest
+from reconciler.model.field import ChangeKind
+from reconciler.observed import Debt, Live, LiveJob, LivePool, Observed, debts_on
+
+L = TypeVar("L", LiveJob, LivePool)
+
+LONGEST_ROAD: Final = 24
+"""More steps than any road has; a fold that gets here is a mistake in a lifecycle."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object of a plan. *road* begins with *step*; *notes* need no action and are shown all the same."""
+
+    key: Key
+    address: str
+    step: Step
+    road: tuple[Step, ...]
+    wanted: Wanted | None
+    live: Live | None
+    notes: tuple[str, ...] = ()
+    drift: bool = False
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        return tuple(step for step in self.road if isinstance(step, Action))
+
+    @property
+    def verbs(self) -> tuple[Verb, ...]:
+        return tuple(action.verb for action in self.actions)
+
+    @property
+    def changes(self) -> tuple[FieldChange, ...]:
+        return tuple(change for action in self.actions for change in action.changes)
+
+    @property
+    def blocked(self) -> Blocked | None:
+        return next((step for step in self.road if isinstance(step, Blocked)), None)
+
+    @property
+    def removes(self) -> bool:
+        return Verb.DELETE in self.verbs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What brings the account from observed to desired.
+
+    *after* names, for each object, those whose step must be Done before it may act. *owned* counts the objects of
+    the account that carry our mark.
+    """
+
+    entries: Mapping[Key, Entry]
+    after: Mapping[Key, frozenset[Key]]
+    stack: str
+    owned: int
+
+    @property
+    def has_changes(self) -> bool:
+        return any(entry.actions for entry in self.entries.values())
+
+    @property
+    def blocked(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries.values() if entry.blocked)
+
+    def ready(self) -> Iterator[tuple[Entry, Action]]:
+        """Actions whose predecessors are all done, in the order of the plan."""
+        for key, entry in self.entries.items():
+            if isinstance(entry.step, Action) and not self.waits_for(key):
+                yield entry, entry.step
+
+    def waits_for(self, key: Key) -> tuple[Entry, ...]:
+        """What has to come first for *key* and is not done yet."""
+        before = (self.entries[other] for other in sorted(self.after.get(key, ())) if other in self.entries)
+        return tuple(entry for entry in before if not isinstance(entry.step, Done))
+
+    @property
+    def digest(self) -> str:
+        """Of addresses, ordered verbs, field changes and incarnations: what people approve."""
+        return digest(
+            [
+                [
+                    str(key),
+                    [action.verb for action in entry.actions],
+                    [[change.name, str(change.old), str(change.new)] for change in entry.changes],
+                    entry.live.guard.born if entry.live else None,
+                ]
+                for key, entry in self.entries.items()
+                if entry.actions
+            ]
+        )
+
+
+def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
+    """Decide for every object that is declared or ours."""
+    jobs = {
+        key: _job_entry(desired.objects.get(key), observed.jobs.get(key), context)
+        for key in _keys(Kind.JOB, desired, observed, context)
+    }
+    pools = {
+        key: _pool_entry(desired.objects.get(key), observed.pools.get(key), _with_debts(context, key, observed, jobs))
+        for key in _keys(Kind.POOL, desired, observed, context)
+    }
+    entries = {key: _unread(entry, observed) for key, entry in {**pools, **jobs}.items()}
+    owned = sum(context.owns(live) for live in (*observed.pools.values(), *observed.jobs.values()))
+    return Plan(entries, _order(entries, observed), desired.stack.name, owned)
+
+
+def _keys(kind: Kind, desired: Desired, observed: Observed, context: Context) -> list[Key]:
+    """Every object the plan speaks of: declared ones, and ours that are not declared."""
+    live: Mapping[Key, Live] = observed.pools if kind is Kind.POOL else observed.jobs
+    declared = {key for key in desired.objects if key.kind is kind}
+    ours = {key for key, thing in live.items() if context.owns(thing)}
+    return sorted(declared | ours)
+
+
+def _unread(entry: Entry, observed: Observed) -> Entry:
+    """An unreadable listing is never "absent"."""
+    if entry.key.kind not in observed.unread:
+        return entry
+    step = Blocked(f"the account's {entry.key.kind}s could not be listed")
+    return replace(entry, step=step, road=(step,))
+
+
+def _with_debts(context: Context, pool: Key, observed: Observed, jobs: Mapping[Key, Entry]) -> Context:
+    live = observed.pools.get(pool)
+    if live is None:
+        return context
+    debts = debts_on(live, observed.jobs)
+    return replace(context, debts=tuple(replace(debt, ending=debt.ending or _goes(debt, jobs)) for debt in debts))
+
+
+def _goes(debt: Debt, jobs: Mapping[Key, Entry]) -> bool:
+    entry = jobs.get(debt.job)
+    return entry is not None and entry.blocked is None and (Verb.TERMINATE in entry.verbs or entry.removes)
+
+
+def _job_entry(wanted: Wanted | None, live: LiveJob | None, context: Context) -> Entry:
+    road = _road(_JOB, wanted, live, context)
+    change = job_life.job_diff(wanted, live) if wanted and live and context.owns(live) else Change()
+    return _entry(wanted, live, road, change)
+
+
+def _pool_entry(wanted: Wanted | None, live: LivePool | None, context: Context) -> Entry:
+    road = _road(_POOL, wanted, live, context)
+    change = pool_life.pool_diff(wanted, live) if wanted and live and context.owns(live) else Change()
+    return _entry(wanted, live, road, change)
+
+
+@dataclass(frozen=True, slots=True)
+class _Life(Generic[L]):
+    """The three functions of a kind's lifecycle."""
+
+    next_step: Callable[[Wanted | None, L | None, Context], Step]
+    predict: Callable[[Wanted | None, L | None, Action], L | None]
+    outwait: Callable[[L | None], L | None]
+
+
+_JOB: Final = _Life(job_life.next_step, job_life.predict, job_life.outwait)
+_POOL: Final = _Life(pool_life.next_step, pool_life.predict, pool_life.outwait)
+
+
+def _road(life: _Life[L], wanted: Wanted | None, live: L | None, context: Context) -> tuple[Step, ...]:
+    """Every step from here to the end, each taken on what the one before is documented to leave behind."""
+    road: list[Step] = []
+    while len(road) < LONGEST_ROAD:
+        step = life.next_step(wanted, live, context)
+        road.append(step)
+        match step:
+            case Action():
+                live = life.predict(wanted, live, step)
+            case Wait():
+                live, context = life.outwait(live), replace(context, debts=())
+            case _:
+                return tuple(road)
+    raise AssertionError(f"a road without end: {[str(step) for step in road[-4:]]}")
+
+
+def _entry(wanted: Wanted | None, live: Live | None, road: tuple[Step, ...], change: Change) -> Entry:
+    thing = wanted or live
+    assert thing is not None
+    notes = tuple(
+        f"{field.name}: {field.old!r} stays until the object is next created, then {field.new!r}"
+        for field in change.of(ChangeKind.NEXT_INCARNATION)
+    )
+    mark = live.mark if live else None
+    drift = bool(change) and wanted is not None and mark is not None and mark.spec == wanted.digest
+    return Entry(thing.key, thing.address, road[0], road, wanted, live, notes, drift)
+
+
+def _order(entries: Mapping[Key, Entry], observed: Observed) -> dict[Key, frozenset[Key]]:
+    """A job is created after its pool; a pool is deleted after its jobs. Both directions, as data."""
+    after: dict[Key, set[Key]] = {}
+    for key, entry in entries.items():
+        if key.kind is not Kind.JOB:
+            continue
+        for pool in _pools_of(entry):
+            if pool not in entries:
+                continue
+            if entries[pool].removes:
+                after.setdefault(pool, set()).add(key)
+            elif isinstance(entry.step, Action) and entry.step.verb is Verb.CREATE:
+                after.setdefault(key, set()).add(pool)
+    return {key: frozenset(before) for key, before in after.items()}
+
+
+def _pools_of(entry: Entry) -> set[Key]:
+    pools = {entry.live.pool} if isinstance(entry.live, LiveJob) else set()
+    if entry.wanted is not None:
+        pools.add(Key.of(Kind.POOL, entry.wanted.spec["poolInfo"]["poolId"]))
+    return {pool for pool in pools if pool is not None}
+
+
+def too_much(plan: Plan, desired: Desired, allowed: int | None) -> str | None:
+    """Why a plan must not run without consent: it removes too many objects, or its source is empty.
+
+    More than 30 % of the owned objects and at least 10 of them, or more than the Stack's limit; a source without any
+    object never prunes. None when *allowed* covers it.
+    """
+    removed = sum(entry.removes for entry in plan.entries.values())
+    limit = allowed if allowed is not None else desired.stack.max_deletes
+    if removed == 0 or (limit is not None and removed <= limit):
+        return None
+    consent = f"--allow-deletes {removed}"
+    if not desired.objects:
+        return f"the manifests hold no object at all, and {removed} would be removed; {consent} allows it"
+    if limit is not None:
+        return f"{removed} objects would be removed, and the limit is {limit}; {consent} allows it"
+    if removed >= 10 and removed > 0.3 * plan.owned:
+        return f"{removed} of {plan.owned} owned objects would be removed; {consent} allows it"
+    return None

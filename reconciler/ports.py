@@ -1,0 +1,80 @@
+"""The protocols through which the core meets the world. `plan` is never given a writer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from reconciler.lifecycle.steps import Action
+from reconciler.model.desired import Key
+from reconciler.observed import LiveJob, LivePool, LiveTask, NodeRun, Observed, TaskCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A compute node as listed."""
+
+    id: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file on a node or of a task. *size* is in bytes; None for a directory."""
+
+    name: str
+    size: int | None
+
+
+class BatchReader(Protocol):
+    """Everything that only looks. Each method raises BatchError and its kinds."""
+
+    async def observe(self) -> Observed:
+        """Pools and jobs of the whole account, a few list calls; kinds that could not be listed are `unread`."""
+
+    async def tasks(self, job: LiveJob) -> Mapping[str, LiveTask]:
+        """The tasks of a job by folded id."""
+
+    async def node_runs(self, job: LiveJob) -> tuple[NodeRun, ...]:
+        """Preparation and release per node; empty for a job that has neither."""
+
+    async def task_counts(self, job: LiveJob) -> TaskCounts:
+        """How many tasks are in which state."""
+
+    async def nodes(self, pool: LivePool) -> tuple[Node, ...]:
+        """The nodes that are in a pool now."""
+
+    async def node_files(self, pool: str, node: str, *, recursive: bool) -> tuple[File, ...]:
+        """Files below the node's root directory."""
+
+    async def node_file(self, pool: str, node: str, path: str) -> bytes:
+        """Content of a file of a node."""
+
+    async def task_file(self, job: str, task: str, path: str) -> bytes:
+        """Content of a file of a task."""
+
+
+class BatchWriter(Protocol):
+    """Everything that changes the account."""
+
+    async def send(self, key: Key, name: str, action: Action) -> None:
+        """Carry out one action. Raises BatchError and its kinds; returning means the service accepted it."""
+
+
+class Clock(Protocol):
+    """Time, so that tests can hold it."""
+
+    def now(self) -> float:
+        """Seconds of a monotonic clock."""
+
+    def utc(self) -> str:
+        """The time of day, ISO 8601 UTC."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+
+
+class Journal(Protocol):
+    """Where what happened is written down before it can no longer be read."""
+
+    def write(self, event: str, /, **facts: Any) -> None:
+        """Append one event."""

@@ -1,0 +1,187 @@
+"""What a pass saw and did, and whether the declared work is done: pure reading of a plan and a snapshot."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.errors import BatchError
+from reconciler.lifecycle import pool as pool_life
+from reconciler.lifecycle.steps import Action, Done
+from reconciler.model.desired import Desired, Key
+from reconciler.observed import Live, LiveJob, LivePool, NodeRun, Observed, short
+from reconciler.plan import Entry
+
+IN_PROGRESS = frozenset({"active", "enabling"})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one action. *error* None: the service accepted it."""
+
+    key: Key
+    address: str
+    action: Action
+    error: BatchError | None
+    at: str
+
+
+class Sync(StrEnum):
+    """Whether an object is as its manifest says."""
+
+    SYNCED = "Synced"
+    OUT_OF_SYNC = "OutOfSync"
+    BLOCKED = "Blocked"
+
+
+class Health(StrEnum):
+    """How an object is doing, whatever its manifest says."""
+
+    HEALTHY = "Healthy"
+    PROGRESSING = "Progressing"
+    DEGRADED = "Degraded"
+    MISSING = "Missing"
+
+
+def sync(entry: Entry) -> Sync:
+    """Blocked needs a person; a wait is on its way and counts as out of sync until it is over."""
+    if entry.blocked is not None:
+        return Sync.BLOCKED
+    return Sync.SYNCED if isinstance(entry.step, Done) else Sync.OUT_OF_SYNC
+
+
+def health(live: Live | None) -> tuple[Health, tuple[str, ...]]:
+    """Health of one object and what a person should look at."""
+    match live:
+        case LivePool() as pool:
+            found = pool_life.problems(pool)
+            moving = pool.state != "active" or pool.allocation != "steady"
+            moving = moving or any(pool.nodes.get(state) for state in pool_life.ON_THE_WAY)
+        case LiveJob() as job:
+            found = (
+                *((job.scheduling_error,) if job.scheduling_error else ()),
+                *node_problems(job),
+                *task_problems(job),
+            )
+            moving = job.state not in ("active", "completed", "disabled") or _has_work(job)
+        case _:
+            return Health.MISSING, ()
+    if found:
+        return Health.DEGRADED, found
+    return (Health.PROGRESSING if moving else Health.HEALTHY), ()
+
+
+def _has_work(job: LiveJob) -> bool:
+    return job.state == "active" and job.counts is not None and bool(job.counts.active or job.counts.running)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the declared tasks of a job are. *done* counts declared tasks that ended, *total* all declared."""
+
+    address: str
+    done: int
+    failed: int
+    running: int
+    total: int
+    preparing: tuple[str, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        return self.done >= self.total
+
+
+def progress(desired: Desired, observed: Observed) -> tuple[Progress, ...]:
+    """Jobs whose declared tasks apply waits for: declared, unfinished, with tasks; in the order of their keys.
+
+    A job that ended satisfies its manifest; a job whose counts were not read yet has done none.
+    """
+    found = []
+    for key, wanted in sorted(desired.objects.items()):
+        job = observed.jobs.get(key)
+        if job is None or not wanted.tasks or job.state not in IN_PROGRESS:
+            continue
+        total = len(wanted.tasks)
+        if job.tasks is not None and all(task in job.tasks for task in wanted.tasks):
+            states = [job.tasks[task] for task in wanted.tasks]
+            done = sum(task.state == "completed" for task in states)
+            running = sum(task.state in ("running", "preparing") for task in states)
+            failed = sum(task.failed for task in states)
+            found.append(Progress(wanted.address, done, failed, running, total, _preparing(job)))
+        else:
+            counts = job.counts
+            done = min(counts.completed, total - 1) if counts else 0  # only a listing names the declared ones
+            running, failed = (counts.running, counts.failed) if counts else (0, 0)
+            found.append(Progress(wanted.address, done, failed, running, total, _preparing(job)))
+    return tuple(found)
+
+
+def _preparing(job: LiveJob) -> tuple[str, ...]:
+    runs = job.nodes or ()
+    return tuple(run.node for run in runs if run.preparation is not None and not run.preparation.is_over)
+
+
+def cannot_go_on(desired: Desired, observed: Observed, job: Progress) -> bool:
+    """Whether no task of the job can run any more: its preparation failed on every node that is there.
+
+    The service then leaves the tasks active for ever, and no node tries the preparation again until it is reimaged
+    (REST reference, BatchJobPreparationTask).
+    """
+    live = next((live for live in observed.jobs.values() if live.address == job.address), None)
+    pool = observed.pools.get(live.pool) if live is not None and live.pool is not None else None
+    if live is None or pool is None or not pool.node_ids or job.running or pool.allocation != "steady":
+        return False
+    wait = (live.spec.get("jobPreparationTask") or {}).get("waitForSuccess", True)
+    failed = {run.node for run in live.nodes or () if run.preparation is not None and run.preparation.failed}
+    return bool(wait) and pool.node_ids <= failed
+
+
+def problems(desired: Desired, observed: Observed) -> tuple[str, ...]:
+    """What went wrong with declared objects, one line each: nodes that take no tasks, failed preparation, release
+    and tasks. They are the service's results, not differences from the manifests."""
+    return tuple(
+        f"{wanted.address}: {text}"
+        for key, wanted in sorted(desired.objects.items())
+        for text in health(observed.get(key))[1]
+    )
+
+
+def node_problems(job: LiveJob) -> tuple[str, ...]:
+    """Failed preparation and release tasks, with node, exit code and where the log is."""
+    lines = []
+    for run in job.nodes or ():
+        for kind, part in (("preparation", run.preparation), ("release", run.release)):
+            if part is not None and part.failed:
+                why = f"exit code {part.exit_code}" if part.exit_code is not None else part.failure
+                lines.append(
+                    f"{kind} failed on node {short(run.node)} ({why}); "
+                    f"see reconciler logs {job.address} --node {short(run.node)} --task {kind}"
+                )
+    return tuple(lines)
+
+
+def task_problems(job: LiveJob) -> tuple[str, ...]:
+    """Failed tasks, with exit code or the service's reason, and where the log is."""
+    lines = []
+    for task in (job.tasks or {}).values():
+        if task.failed:
+            why = f"exit code {task.exit_code}" if task.exit_code is not None else task.failure or "no exit code"
+            lines.append(f"task {task.name} failed ({why}); see reconciler logs {job.address} --task {task.name}")
+    return tuple(lines)
+
+
+def receipt_lines(nodes: tuple[NodeRun, ...]) -> tuple[str, ...]:
+    """Preparation and release of each node in words: what is left of a job before it is deleted."""
+    if not nodes:
+        return ("no node ran its preparation task",)
+    return tuple(
+        f"{run.node}  preparation {outcome(run, 'preparation')}  release {outcome(run, 'release')}" for run in nodes
+    )
+
+
+def outcome(run: NodeRun, kind: str) -> str:
+    """`exit code 0`, `running`, `not run`, or the service's reason."""
+    part = run.preparation if kind == "preparation" else run.release
+    if part is None:
+        return "not run"
+    if not part.is_over:
+        return part.state
+    return f"exit code {part.exit_code}" if part.exit_code is not None else part.failure or "ended without exit code"

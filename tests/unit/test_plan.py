@@ -1,0 +1,136 @@
+"""Plans: roads, order, guards, digests."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reconciler.lifecycle.steps import Blocked
+from reconciler.model.desired import Key, Kind
+from reconciler.plan import make_plan, too_much
+from reconciler.render.text import NO_CHANGES, plan_text, road_text, summary
+
+
+def roads(plan: Any) -> dict[str, str]:
+    return {entry.address: road_text(entry.road) for entry in plan.entries.values() if entry.actions}
+
+
+def test_a_new_stack_is_a_road_for_each_object_and_the_job_comes_after_its_pool(world: Any) -> None:
+    plan = make_plan(world.desired(world.job(tasks=("t1", "t2")), world.pool()), world.observed(), world.context)
+    assert roads(plan) == {
+        "pool/p": "create -> wait for nodes: 0 of 2 ready",
+        "job/j": "create -> add 2 tasks -> confirm tasks",
+    }
+    assert [entry.address for entry, _ in plan.ready()] == ["pool/p"]
+    assert summary(plan) == "Plan: 2 to add, 0 to change, 0 to terminate, 0 to delete."
+
+
+def test_a_settled_stack_has_no_changes(world: Any) -> None:
+    job, pool = world.job(tasks=("t1",)), world.pool()
+    observed = world.observed(world.live_job(job), world.live_pool(pool))
+    plan = make_plan(world.desired(job, pool), observed, world.context)
+    assert not plan.has_changes
+    assert plan_text(plan) == NO_CHANGES
+
+
+def test_a_job_that_goes_is_forecast_to_its_end_and_its_pool_goes_after_it(world: Any) -> None:
+    job, pool = world.job(), world.pool()
+    observed = world.observed(
+        world.live_job(job, nodes=(world.ran("n1"), world.ran("n2"))),
+        world.live_pool(pool, node_ids=frozenset({"n1", "n2"})),
+    )
+    plan = make_plan(world.desired(), observed, world.context)
+    assert roads(plan) == {
+        "job/j": "terminate -> wait for release on 2 nodes (n1, n2), up to 15 min -> delete"
+        " -> wait for the service to forget it",
+        "pool/p": "wait for release: job/j on n1, n2, up to 15 min -> delete"
+        " -> wait for the service to remove its nodes",
+    }
+    assert [entry.address for entry, _ in plan.ready()] == ["job/j"]
+    assert summary(plan) == "Plan: 0 to add, 0 to change, 1 to terminate, 2 to delete."
+
+
+def test_a_pool_that_owes_a_release_to_a_job_of_others_is_blocked(world: Any) -> None:
+    pool = world.pool()
+    foreign = world.live_job(world.job(), stack=None, nodes=(world.ran("n1"),))
+    plan = make_plan(world.desired(), world.observed(foreign, world.live_pool(pool)), world.context)
+    (entry,) = plan.entries.values()
+    assert entry.address == "pool/p"
+    assert isinstance(entry.step, Blocked)
+    assert entry.step.consent == "--allow-release-loss job/j"
+
+
+def test_replacing_a_job_is_one_road(world: Any) -> None:
+    live = world.live_job(world.job(tasks=("t1",)))
+    wanted = world.job(tasks=("t1",), jobReleaseTask={"commandLine": "other"})
+    plan = make_plan(world.desired(wanted), world.observed(live), world.context)
+    assert roads(plan)["job/j"] == (
+        "terminate -> wait for release, up to 15 min -> delete -> wait for the service to forget it"
+        " -> create -> add 1 task -> confirm tasks"
+    )
+
+
+def test_an_unreadable_listing_is_never_absent(world: Any) -> None:
+    plan = make_plan(world.desired(world.job()), world.observed(unread=frozenset({Kind.JOB})), world.context)
+    assert isinstance(plan.entries[Key.of(Kind.JOB, "j")].step, Blocked)
+    assert not plan.has_changes
+
+
+def test_drift_and_change_are_told_apart_by_the_mark(world: Any) -> None:
+    wanted = world.job()
+    drifted = world.live_job(wanted, spec={**wanted.spec, "priority": 7})
+    plan = make_plan(world.desired(wanted), world.observed(drifted), world.context)
+    assert "drift" in plan_text(plan)
+    changed = world.job(priority=7)
+    plan = make_plan(world.desired(changed), world.observed(world.live_job(wanted)), world.context)
+    assert "drift" not in plan_text(plan)
+    assert "priority: 0 -> 7" in plan_text(plan)
+
+
+def test_input_order_never_changes_a_plan(world: Any) -> None:
+    things = [world.job("a"), world.job("b"), world.pool("p"), world.pool("q")]
+    one = make_plan(world.desired(*things), world.observed(), world.context)
+    other = make_plan(world.desired(*reversed(things)), world.observed(), world.context)
+    assert one == other
+    assert one.digest == other.digest
+
+
+def test_the_digest_covers_effects_and_not_etags(world: Any) -> None:
+    wanted = world.job(priority=1)
+    live = world.live_job(world.job())
+    plan = make_plan(world.desired(wanted), world.observed(live), world.context)
+    touched = replace(live, guard=replace(live.guard, etag="0x2"))
+    reborn = replace(live, guard=replace(live.guard, born="t9"))
+    assert make_plan(world.desired(wanted), world.observed(touched), world.context).digest == plan.digest
+    assert make_plan(world.desired(wanted), world.observed(reborn), world.context).digest != plan.digest
+
+
+@pytest.mark.parametrize(
+    ("owned", "kept", "limit", "allowed", "stopped"),
+    [
+        (12, 1, None, None, True),
+        (12, 1, None, 11, False),
+        (12, 1, 3, None, True),
+        (9, 1, None, None, False),
+        (40, 30, None, None, False),
+        (40, 28, None, None, False),
+        (40, 27, None, None, True),
+        (2, 0, None, None, True),  # the manifests hold no object at all
+        (2, 0, None, 2, False),
+    ],
+)
+def test_a_plan_that_removes_much_needs_consent(
+    world: Any, owned: int, kept: int, limit: int | None, allowed: int | None, stopped: bool
+) -> None:
+    jobs = [world.job(f"j{number}") for number in range(owned)]
+    desired = world.desired(*jobs[:kept], max_deletes=limit)
+    plan = make_plan(desired, world.observed(*map(world.live_job, jobs)), world.context)
+    assert (too_much(plan, desired, allowed) is not None) is stopped
+
+
+def test_secrets_in_values_are_masked(world: Any) -> None:
+    url = "https://a.blob.core.windows.net/c/f?sv=1&sig=abc%2Fdef&se=2"
+    wanted = world.job(jobPreparationTask={"commandLine": "x", "resourceFiles": [{"httpUrl": url, "filePath": "f"}]})
+    text = plan_text(make_plan(world.desired(wanted), world.observed(), world.context))
+    assert "sig=(secret)" in text
+    assert "abc" not in text
