@@ -1,0 +1,162 @@
+"""Manifests: files of YAML documents in, one `Desired` out, or every mistake of every file at once.
+
+The command line calls `load` before anything else. The way of a document, one module a step: `files` finds and reads
+the text, `text` makes plain values of it, `variables` puts values in for `${var.NAME}` and `${env.NAME}`, the models
+validate, `explain` says in plain
+words what they refused, `checks` compares documents and tasks with one another.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from pydantic import ValidationError
+
+from reconciler.errors import Finding, ManifestErrors
+from reconciler.manifest import checks, files, text, words
+from reconciler.manifest.explain import explain
+from reconciler.manifest.text import Document, Raw
+from reconciler.manifest.variables import Variables
+from reconciler.model.desired import SPECS, Desired, Key, Kind, Source, Stack, Task, Wanted
+from reconciler.model.document import (
+    API_VERSION,
+    KINDS_NOT_YET,
+    MANIFESTS,
+    JobManifest,
+    Metadata,
+    PoolManifest,
+    StackManifest,
+)
+from reconciler.model.table import Normal, normalise
+from reconciler.model.task import NOT_YET, TaskSpec
+
+__all__ = ["load"]
+
+UNNAMED = "default"
+"""The stack of a source that nothing says is complete."""
+
+
+def load(paths: Sequence[str], *, variables: Mapping[str, str], environment: Mapping[str, str]) -> Desired:
+    """What the manifests under *paths* ask for.
+
+    A path is a file, a folder (walked recursively for `*.yaml` and `*.yml`) or `-` for standard input. *variables* are
+    the values given by the caller, *environment* answers `${env.NAME}`. A folder without manifests is no mistake.
+    Raises ManifestErrors with all findings, sorted by file, line and column. The order of files and documents has no
+    meaning.
+    """
+    source = files.read(paths)
+    findings = list(source.findings)
+    documents: list[Document] = []
+    readable = not findings
+    for file in source.files:
+        parsed = text.parse(file)
+        documents += parsed.documents
+        findings += parsed.findings
+        readable = readable and parsed.complete
+    documents.sort(key=lambda document: (document.file.path, document.index))
+
+    stacks = [document for document in documents if document.kind == "Stack"]
+    scope = Variables.of(stacks, variables, environment, all_read=readable)
+    findings += scope.undeclared()
+    stack: Stack | None = None
+    objects: dict[Key, Wanted] = {}
+    for document in documents:
+        findings += scope.substitute(document)
+        manifest, wrong = _validate(document)
+        findings += wrong
+        if isinstance(manifest, StackManifest):
+            stack = _stack(manifest)
+        elif isinstance(manifest, (PoolManifest, JobManifest)):
+            wanted = _wanted(document, manifest)
+            objects[wanted.key] = wanted
+    findings += checks.between(documents)
+    if not stacks and readable:
+        stack, wrong = _unwritten_stack(source.folder)
+        findings += wrong
+    if findings or stack is None:
+        raise ManifestErrors(findings)
+    return Desired(stack, {key: objects[key] for key in sorted(objects)})
+
+
+def _validate(document: Document) -> tuple[object, list[Finding]]:
+    """The document as its model, or None and what is wrong with it. Checks across fields are made in both cases."""
+    model = MANIFESTS.get(document.kind) if document.kind is not None else None
+    if model is None:
+        return None, _kind(document)
+    wrong = checks.within(document, model)
+    try:
+        manifest = model.model_validate(document.value)
+    except ValidationError as error:
+        return None, wrong + explain(document, model, error)
+    return (None if wrong else manifest), wrong
+
+
+def _kind(document: Document) -> list[Finding]:
+    value = document.value.get("kind")
+    if document.is_refused(("kind",)):
+        return []
+    if "kind" not in document.value:
+        hint = "" if "apiVersion" in document.value else f" (a manifest begins with apiVersion: {API_VERSION})"
+        return [document.finding(("kind",), f"expected a value for 'kind', found none{hint}")]
+    if isinstance(value, str) and value in KINDS_NOT_YET:
+        return [document.finding(("kind",), f"kind {value} is {NOT_YET}")]
+    known = ", ".join(sorted(MANIFESTS))
+    hint = words.did_you_mean(value, MANIFESTS)
+    return [document.finding(("kind",), f"expected one of {known}, found {document.found(('kind',), value)}{hint}")]
+
+
+def _stack(manifest: StackManifest) -> Stack:
+    account = manifest.spec.account
+    return Stack(
+        name=manifest.metadata.name,
+        prunes=True,
+        endpoint=account.endpoint if account else None,
+        account=account.name if account else None,
+        max_deletes=manifest.spec.limits.deletes,
+    )
+
+
+def _unwritten_stack(folder: str | None) -> tuple[Stack | None, list[Finding]]:
+    """The stack where no document names one: after the one folder given, else `default`, which never prunes."""
+    if folder is None:
+        return Stack(UNNAMED, prunes=False), []
+    name = os.path.basename(os.path.abspath(folder))  # noqa: PTH100, PTH119 - pathlib keeps "..", which names nothing
+    try:
+        Metadata(name=name)
+    except ValidationError:
+        expected = "expected a Stack document, or a folder whose name can serve as the stack's name"
+        limits = "1 to 64 characters of A-Z, a-z, 0-9, '-' and '_'"
+        return None, [Finding(files.shown(folder), 0, 0, "", f"{expected} ({limits}), found {words.quoted(name)}")]
+    return Stack(name, prunes=True), []
+
+
+def _wanted(document: Document, manifest: PoolManifest | JobManifest) -> Wanted:
+    kind = Kind(manifest.kind.lower())
+    raw = document.value
+    spec = normalise(SPECS[kind], raw["spec"])
+    return Wanted(
+        key=Key.of(kind, manifest.metadata.name),
+        name=manifest.metadata.name,
+        spec=spec,
+        written=normalise(SPECS[kind], raw["spec"], fill=False),
+        body=_without_nulls(raw["spec"]),
+        lifecycle=manifest.lifecycle,
+        source=Source(document.file.path, *document.named_at),
+        tasks={task.id: task for task in (_task(item, spec) for item in raw.get("tasks", ()))},
+    )
+
+
+def _task(raw: Raw, job: Normal) -> Task:
+    return Task(raw["id"], normalise(TaskSpec, raw, parent=job), _without_nulls(raw))
+
+
+def _without_nulls(raw: Raw) -> Raw:
+    """A null in a manifest is an absent line, and is not sent."""
+    return {name: _without_null(value) for name, value in raw.items() if value is not None}
+
+
+def _without_null(value: object) -> object:
+    if isinstance(value, dict):
+        return _without_nulls(value)
+    if isinstance(value, list):
+        return [_without_null(item) for item in value]
+    return value

@@ -1,0 +1,119 @@
+"""What one field alone cannot tell: names that clash, and parts that need one another.
+
+Reads the plain values leniently, so that a document the model refused has these mistakes found in the same run.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from reconciler.errors import Finding
+from reconciler.manifest.text import Document
+from reconciler.manifest.words import Path, field_path
+from reconciler.model.field import Spec
+from reconciler.model.table import table
+
+_JOB_TASKS: Final[Mapping[str, str | None]] = {
+    "jobManagerTask": None,
+    "jobPreparationTask": "jobpreparation",
+    "jobReleaseTask": "jobrelease",
+}
+"""The tasks that belong to a job as such, and the id each has when its line is absent."""
+
+
+def within(document: Document, model: type[Spec]) -> list[Finding]:
+    """Mistakes between the parts of one document."""
+    findings = list(_repeated(document, model, document.value, ()))
+    if document.kind == "Job":
+        findings += _unprepared(document)
+        findings += _task_ids(document)
+    return findings
+
+
+def between(documents: list[Document]) -> list[Finding]:
+    """Mistakes between documents: a name used twice for a kind, whatever the letter case, and a second Stack."""
+    findings: list[Finding] = []
+    names: dict[tuple[str, str], Document] = {}
+    stack: Document | None = None
+    for document in documents:
+        if document.kind == "Stack":
+            if stack is not None:
+                message = f"expected one Stack, found a second: the first is at {_place(stack)}"
+                findings.append(document.finding(("kind",), message))
+            stack = stack or document
+            continue
+        path = ("metadata", "name")
+        name = document.at(path)
+        if document.kind is None or not isinstance(name, str) or document.is_refused(path):
+            continue
+        first = names.setdefault((document.kind, name.lower()), document)
+        if first is not document:
+            expected = f"expected a name that no other {document.kind} has, whatever the letter case"
+            message = f"{expected}, found {document.found(path, name)}, the name of the one at {_place(first)}"
+            findings.append(document.finding(path, message))
+    return findings
+
+
+def _place(document: Document) -> str:
+    line, _ = document.named_at
+    return f"{document.file.path}:{line}"
+
+
+def _unprepared(document: Document) -> Iterator[Finding]:
+    path = ("spec", "jobReleaseTask")
+    if document.at(path) is not None and document.at(("spec", "jobPreparationTask")) is None:
+        message = "expected a jobPreparationTask beside it, found none: release runs where preparation ran"
+        yield document.finding(path, message, of_key=True)
+
+
+def _task_ids(document: Document) -> Iterator[Finding]:
+    """One id, one task: manager, preparation and release tasks share the ids of a job's tasks."""
+    first: dict[str, Path] = {}
+    for path, id_ in _ids(document):
+        other = first.setdefault(id_.lower(), path)
+        if other is not path:
+            line, _ = document.position((*other, "id"))
+            found = document.found((*path, "id"), document.at((*path, "id")))
+            shown = f"the default {id_!r}" if document.at((*path, "id")) is None else found
+            message = f"expected an id that no other task of the job has, found {shown}, the id of {field_path(other)}"
+            yield document.finding((*path, "id"), f"{message} on line {line}")
+
+
+def _ids(document: Document) -> Iterator[tuple[Path, str]]:
+    for name, default in _JOB_TASKS.items():
+        task = document.at(("spec", name))
+        id_ = task.get("id", default) if isinstance(task, dict) else None
+        id_ = default if id_ is None and isinstance(task, dict) else id_
+        if isinstance(id_, str) and not document.is_refused(("spec", name, "id")):
+            yield ("spec", name), id_
+    tasks = document.at(("tasks",))
+    for index, task in enumerate(tasks if isinstance(tasks, list) else ()):
+        id_ = task.get("id") if isinstance(task, dict) else None
+        if isinstance(id_, str) and not document.is_refused(("tasks", index, "id")):
+            yield ("tasks", index), id_
+
+
+def _repeated(document: Document, model: type[Spec], raw: Mapping[str, Any], path: Path) -> Iterator[Finding]:
+    """Items of a keyed list that name their key twice: only one of them would count."""
+    fields = table(model)
+    for name, value in raw.items():
+        field = fields.get(name)
+        if field is None or field.below is None or not isinstance(value, list | dict):
+            continue
+        here = (*path, name)
+        if field.keyed_by is not None and isinstance(value, list):
+            yield from _repeated_key(document, field.keyed_by, value, here)
+        below = enumerate(value) if isinstance(value, list) else ((None, value),)
+        for index, item in below:
+            if isinstance(item, dict):
+                yield from _repeated(document, field.below, item, here if index is None else (*here, index))
+
+
+def _repeated_key(document: Document, key: str, items: list[Any], path: Path) -> Iterator[Finding]:
+    first: dict[str, int] = {}
+    for index, item in enumerate(items):
+        value = item.get(key) if isinstance(item, dict) else None
+        if not isinstance(value, str) or first.setdefault(value, index) == index:
+            continue
+        here = (*path, index, key)
+        found = f"{document.found(here, value)} again: first in {field_path((*path, first[value]))}"
+        yield document.finding(here, f"expected each {key} once, found {found}")

@@ -1,0 +1,140 @@
+"""`${var.NAME}` and `${env.NAME}`: which there are, and putting them in.
+
+Strict, because a name spelled wrong must not become an empty string in a command line. Everything else that begins
+with `${` belongs to the shell or the service (`${AZ_BATCH_NODE_ID}`, `${X:-y}`) and is left alone; `$${` stands for a
+literal `${`. What is put in is not looked at again.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from reconciler.errors import Finding
+from reconciler.manifest.scalar import plain
+from reconciler.manifest.text import Document, Reference
+from reconciler.manifest.words import Path, did_you_mean, quoted
+
+_TOKEN: Final = re.compile(r"\$\$\{|\$\{(?P<scope>var|env)\.(?P<name>[^{}]*)(?P<end>\}?)")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_LITERAL: Final = "$${"
+DECLARATIONS: Final = ("spec", "variables")
+
+
+class _UnknownError(Exception):
+    """A reference that stands for nothing. Empty when the reason was told elsewhere."""
+
+
+@dataclass(frozen=True)
+class Variables:
+    """What references stand for.
+
+    *declared* has the defaults by name, None for a variable without one; it is None itself when a file that could not
+    be read may hold the declarations. *broken* are names whose declaration is a finding.
+    """
+
+    declared: Mapping[str, str | None] | None
+    broken: frozenset[str]
+    given: Mapping[str, str]
+    environment: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls, stacks: Sequence[Document], given: Mapping[str, str], environment: Mapping[str, str], *, all_read: bool
+    ) -> "Variables":
+        """Those that *stacks* declare. Reads leniently: what is wrong with a declaration is for the model to say."""
+        declared: dict[str, str | None] = {}
+        broken: set[str] = set()
+        for stack in stacks:
+            variables = stack.at(DECLARATIONS)
+            for name, declaration in variables.items() if isinstance(variables, dict) else ():
+                default = declaration.get("default") if isinstance(declaration, dict) else None
+                declared[name] = default.replace(_LITERAL, "${") if isinstance(default, str) else None
+                if not isinstance(declaration, dict) or not isinstance(default, str | None):
+                    broken.add(name)
+        return cls(declared if stacks or all_read else None, frozenset(broken), given, environment)
+
+    def undeclared(self) -> list[Finding]:
+        """A finding for each value that was given to a variable nobody declares."""
+        if self.declared is None:
+            return []
+        expected = "expected a variable that the Stack declares in spec.variables, found one it does not"
+        return [
+            Finding(f"variable {quoted(name)}", 0, 0, "", f"{expected}{did_you_mean(name, self.declared)}")
+            for name in sorted(self.given.keys() - self.declared.keys())
+        ]
+
+    def substitute(self, document: Document) -> list[Finding]:
+        """Put values in for the references of *document*; those that stand for nothing are left, and found."""
+        findings: list[Finding] = []
+        for reference in document.references:
+            unknown: list[str] = []
+            text = _TOKEN.sub(self._answer(document, reference.path, unknown), reference.text)
+            if unknown:
+                document.refused.add(reference.path)
+                messages = dict.fromkeys(filter(None, unknown))
+                findings += [document.finding(reference.path, message) for message in messages]
+            else:
+                reference.container[reference.path[-1]] = _value(reference, text)
+        return findings
+
+    def _answer(self, document: Document, path: Path, unknown: list[str]) -> Callable[[re.Match[str]], str]:
+        """What a token at *path* stands for; the reason is added to *unknown* when it stands for nothing."""
+        forbidden = _forbidden(document, path)
+
+        def answer(match: re.Match[str]) -> str:
+            if match[0] == _LITERAL:
+                return "${"
+            try:
+                if forbidden is not None:
+                    raise _UnknownError(f"expected plain text, found {quoted(match[0])}: {forbidden}")
+                return self._ask(match)
+            except _UnknownError as error:
+                unknown.append(str(error))
+                return match[0]
+
+        return answer
+
+    def _ask(self, match: re.Match[str]) -> str:
+        scope, name = match["scope"], match["name"]
+        if not match["end"] or not _NAME.fullmatch(name):
+            rule = "a name of letters, digits, '_' and '-', and a closing '}'"
+            found = f"found {quoted(match[0])} (a literal '${{' is '$${{')"
+            raise _UnknownError(f"expected ${{{scope}.NAME}} with {rule}, {found}")
+        return self._environment(name) if scope == "env" else self._variable(name)
+
+    def _variable(self, name: str) -> str:
+        if self.declared is None or name in self.broken:
+            raise _UnknownError
+        if name not in self.declared:
+            hint = did_you_mean(name, self.declared)
+            raise _UnknownError(f"expected a variable that a Stack declares, found '${{var.{name}}}'{hint}")
+        value = self.given.get(name, self.declared[name])
+        if value is None:
+            raise _UnknownError(
+                f"expected a value for '${{var.{name}}}', found neither a default nor --var {name}=VALUE"
+            )
+        return value
+
+    def _environment(self, name: str) -> str:
+        if name not in self.environment:
+            hint = did_you_mean(name, self.environment)
+            raise _UnknownError(f"expected an environment variable that is set, found '${{env.{name}}}'{hint}")
+        return self.environment[name]
+
+
+def _value(reference: Reference, text: str) -> Any:
+    """A scalar written without quotes that is one reference and nothing else means what its value would mean there."""
+    match = _TOKEN.fullmatch(reference.text)
+    return plain(text) if reference.plain and match and match["scope"] else text
+
+
+def _forbidden(document: Document, path: Path) -> str | None:
+    """What must be spelled out at *path*, if anything: the rest is read with its help."""
+    if path in (("apiVersion",), ("kind",)):
+        return f"{path[0]} cannot hold a variable"
+    if document.kind == "Stack" and path == ("metadata", "name"):
+        return "the name of a Stack cannot hold a variable: objects are found by it"
+    if document.kind == "Stack" and path[:2] == DECLARATIONS:
+        return "a declaration cannot hold a variable"
+    return None

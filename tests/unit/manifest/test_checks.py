@@ -1,0 +1,103 @@
+"""Mistakes that only show when things are compared with one another."""
+
+# ruff: noqa: E501 - a table shows a manifest and its findings side by side
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import ManifestErrors
+from reconciler.manifest import load
+
+Findings = Callable[..., list[str]]
+
+JOB = "apiVersion: reconciler/v1\nkind: Job\nmetadata: {name: j}\nspec:\n  poolInfo: {poolId: p}\n"
+PREPARATION = "  jobPreparationTask: {commandLine: p}\n"
+TAKEN = "expected an id that no other task of the job has, found"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (PREPARATION + "  jobReleaseTask: {commandLine: r}\n", []),
+        (
+            "  jobReleaseTask: {commandLine: r}\n",
+            [
+                "6:3: spec.jobReleaseTask: expected a jobPreparationTask beside it, found none: release runs where "
+                "preparation ran"
+            ],
+        ),
+        (
+            PREPARATION + "  jobReleaseTask: {commandLine: r, id: JobPreparation}\n",
+            [f"7:40: spec.jobReleaseTask.id: {TAKEN} 'JobPreparation', the id of spec.jobPreparationTask on line 6"],
+        ),
+        (
+            "  jobManagerTask: {id: JobRelease, commandLine: m}\n"
+            + PREPARATION
+            + "  jobReleaseTask: {commandLine: r, id: null}\n",
+            [f"8:40: spec.jobReleaseTask.id: {TAKEN} the default 'jobrelease', the id of spec.jobManagerTask on line 6"],
+        ),
+        (
+            "  jobManagerTask: {id: m, commandLine: m}\ntasks:\n- {id: M, commandLine: x}\n",
+            [f"8:8: tasks[0].id: {TAKEN} 'M', the id of spec.jobManagerTask on line 6"],
+        ),
+        (
+            PREPARATION + "tasks:\n- {id: jobPreparation, commandLine: x}\n- {id: jobRelease, commandLine: x}\n",
+            [f"8:8: tasks[0].id: {TAKEN} 'jobPreparation', the id of spec.jobPreparationTask on line 6"],
+        ),
+        (
+            "tasks:\n- {id: a, commandLine: x}\n- {id: b, commandLine: x}\n- {id: A, commandLine: x}\n- {id: a, commandLine: x}\n",
+            [
+                f"9:8: tasks[2].id: {TAKEN} 'A', the id of tasks[0] on line 7",
+                f"10:8: tasks[3].id: {TAKEN} 'a', the id of tasks[0] on line 7",
+            ],
+        ),
+        (
+            "  commonEnvironmentSettings: [{name: A, value: x}, {name: a, value: x}, {name: A, value: y}]\n"
+            "  jobPreparationTask: {commandLine: p, environmentSettings: [{name: B}, {name: B}]}\n",
+            [
+                "6:80: spec.commonEnvironmentSettings[2].name: expected each name once, found 'A' again: first in "
+                "spec.commonEnvironmentSettings[0]",
+                "7:80: spec.jobPreparationTask.environmentSettings[1].name: expected each name once, found 'B' again: "
+                "first in spec.jobPreparationTask.environmentSettings[0]",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_within_a_job(findings: Findings, lines: str, expected: list[str]) -> None:
+    assert findings(JOB + lines) == expected
+
+
+def test_names_are_unique_for_a_kind_across_files_whatever_the_letter_case(folder: Path) -> None:
+    pool = JOB.replace("Job", "Pool").partition("spec")[0]
+    pool += "spec: {vmSize: a, virtualMachineConfiguration: {imageReference: {virtualMachineImageId: i}, nodeAgentSKUId: n}}\n"
+    texts = {
+        "a.yaml": f"{JOB.replace('j}', 'Nightly}')}---\n{pool.replace('j}', 'nightly}')}",
+        "b.yaml": f"{JOB}---\n{JOB.replace('j}', 'nightly}')}",
+        "c.yaml": JOB.replace("j}", "J}") + "  priority: high\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    for paths in (["."], ["a.yaml", "b.yaml", "c.yaml"], ["c.yaml", "b.yaml", "a.yaml"]):
+        with pytest.raises(ManifestErrors) as caught:
+            load(paths, variables={}, environment={})
+        expected = "metadata.name: expected a name that no other Job has, whatever the letter case, found"
+        assert str(caught.value).split("\n") == [
+            f"b.yaml:9:18: {expected} 'nightly', the name of the one at a.yaml:3",
+            f"c.yaml:3:18: {expected} 'J', the name of the one at b.yaml:3",
+            "c.yaml:6:13: spec.priority: expected a whole number, found 'high'",
+        ]
+
+
+def test_one_stack_is_enough(findings: Findings) -> None:
+    stack = "apiVersion: reconciler/v1\nkind: Stack\nmetadata: {name: %s}\n"
+    assert findings("---\n".join([stack % "a", JOB, stack % "b"])) == [
+        "12:7: kind: expected one Stack, found a second: the first is at m.yaml:3"
+    ]
+
+
+def test_names_that_could_not_be_filled_in_are_not_compared(findings: Findings) -> None:
+    unfilled = JOB.replace("name: j", "name: '${env.X}'")
+    message = "metadata.name: expected an environment variable that is set, found '${env.X}'"
+    assert findings(f"{unfilled}---\n{unfilled}") == [f"3:18: {message}", f"9:18: {message}"]
