@@ -1,0 +1,17 @@
+"""A local Azure Batch account: the data plane over HTTP on loopback, its nodes as process groups on this machine.
+
+It is a witness for the rest of the project, so it imports nothing from it and shares no constant with it.
+
+How a behaviour is known stands beside it as a tag: ``R26:jobs`` is a recorded session of the real service (R17 to R26
+give the year; the name after the colon is the scenario), ``M:Class.field``, ``E:Enum`` and ``O:method`` are docstrings
+of the released SDK, ``S24`` is the OpenAPI document of 2024-07-01, ``DR``, ``DE`` and ``DF`` are the service's REST
+reference, its list of error codes and its page on filters, ``D:page`` is another documentation page, ``SEED`` the pages
+on job preparation and release, ``NET`` the .NET SDK, ``X`` was seen by running released clients, ``G:name`` is a
+long-lived third-party user of the service, and INFERRED is a conclusion. What no source decides is a named field of
+`switches.Switches`.
+"""
+
+from reconciler.emulator.control import EmulatorError, Running
+from reconciler.emulator.embedded import Emulator
+
+__all__ = ["Emulator", "EmulatorError", "Running"]

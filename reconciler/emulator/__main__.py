@@ -1,0 +1,86 @@
+"""`python -m reconciler.emulator --state DIR`: run one local account in the foreground until a signal ends it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from reconciler.emulator import control
+from reconciler.emulator.server import HOST, Server, Settings
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m reconciler.emulator", description="A local Azure Batch account.")
+    parser.add_argument("--state", type=Path, required=True, help="folder that keeps the account")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: the one used before, or any)")
+    parser.add_argument("--idle-exit", type=float, default=None, help="end after so many seconds without work")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    state: Path = arguments.state.resolve()
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (state / "server.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stderr.write(f"an emulator already runs on {state}\n")
+            return 1
+        return _serve(state, arguments.port, arguments.idle_exit)
+
+
+def _serve(state: Path, port: int, idle_exit: float | None) -> int:
+    known = control.read_account(state)
+    try:
+        sock = _bind(port, known.port)
+    except OSError as error:
+        sys.stderr.write(f"port {port} cannot be used: {error}\n")
+        return 1
+    settings = Settings(state, known.account, known.key, sock.getsockname()[1], idle_exit)
+    asyncio.run(_run(settings, sock))
+    control.write_account(state, control.Known(known.account, known.key, settings.port, None))
+    return 0
+
+
+def _bind(port: int, before: int) -> socket.socket:
+    """The port asked for; else the one used before if it is free, so that clients find the account again; else any."""
+    for candidate in [port] if port else [before, 0]:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((HOST, candidate))
+        except OSError:
+            sock.close()
+            if candidate in (port, 0):
+                raise
+        else:
+            return sock
+    raise OSError("no port is free")
+
+
+async def _run(settings: Settings, sock: socket.socket) -> None:
+    server, listening = Server(settings), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, server.end)
+    serving = asyncio.create_task(server.run(listening, sock))
+    told = asyncio.create_task(listening.wait())
+    await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
+    if listening.is_set():
+        control.write_account(settings.state, control.Known(settings.account, settings.key, settings.port, os.getpid()))
+        sys.stdout.write(f"http://{HOST}:{settings.port}\n")
+        sys.stdout.flush()
+    told.cancel()
+    await serving
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # without waiting for downloads of resource files that nobody needs any more

@@ -1,0 +1,161 @@
+"""The account: takes requests and the passing of time, decides, and tells nodes and store what to do.
+
+The caller supplies the time, so a wall clock or a virtual one can drive it. Every change happens in `transaction`:
+afterwards whoever is concerned has reacted, the state is stored, and only then are processes started or ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from reconciler.emulator import attendance, jobs, machines, pools, runs, scheduling, tasks
+from reconciler.emulator.ports import Ended, NodeDriver, Store
+from reconciler.emulator.records import Run
+from reconciler.emulator.switches import Limits, Switches, Timings
+from reconciler.emulator.world import Account, World
+
+
+class Engine:
+    """One account with its driver of nodes and its store."""
+
+    def __init__(
+        self,
+        account: Account,
+        driver: NodeDriver,
+        store: Store,
+        *,
+        switches: Switches | None = None,
+        timings: Timings | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.world = World(account, switches or Switches(), timings or Timings(), limits or Limits())
+        self._driver = driver
+        self._store = store
+
+    def resume(self, now: int) -> None:
+        """Take over what was stored: processes that live on are adopted by the driver, ended ones are told by it."""
+        rows, serial = self._store.load()
+        w = self.world
+        w.load(rows, serial)
+        nodes = {(w.pools[node.pool].id, node.id) for node in w.nodes.values() if node.boots}
+        self._driver.clean_up(nodes, {job.id for job in w.jobs.values()}, w.runs)
+        for pool_id, node_id in sorted(nodes):
+            self._driver.make_node(pool_id, node_id)
+        for run in list(w.runs.values()):
+            self._driver.start(runs.relaunch(run))
+        self.tick(now)
+
+    @contextmanager
+    def transaction(self, now: int) -> Iterator[World]:
+        """The world, to be changed by one request. A refusal raised inside leaves what was stored before it."""
+        w = self.world
+        w.now = max(now, w.now)
+        try:
+            yield w
+        finally:
+            self._settle()
+            self._flush()
+
+    def tick(self, now: int) -> None:
+        """Let the time pass and take in what has ended on the nodes."""
+        with self.transaction(now) as w:
+            w.ring()
+            for ended in self._driver.poll(w.now):
+                self._run_ended(ended)
+
+    def next_due(self) -> int | None:
+        """When something happens by itself; None if only requests and processes can change anything."""
+        times = [at for at in (self.world.next_alarm(), self._driver.next_due()) if at is not None]
+        return min(times, default=None)
+
+    def is_busy(self) -> bool:
+        """Whether a job is unfinished or a process runs: reasons not to end the emulator."""
+        return bool(self.world.runs) or any(job.state != "completed" for job in self.world.jobs.values())
+
+    def power_off(self, now: int) -> None:
+        """End all work as if every node lost power: tasks are put back, nodes boot when the emulator next runs."""
+        w = self.world
+        w.now = max(now, w.now)
+        for node in list(w.nodes.values()):
+            machines.power_off(w, node)
+        self._flush()
+
+    # --- inside a transaction
+
+    def _flush(self) -> None:
+        w = self.world
+        changes = w.changes()
+        if changes:
+            self._store.save(changes, w.serial)
+        outbox, w.outbox = w.outbox, []
+        for deed in outbox:
+            deed(self._driver)
+
+    def _settle(self) -> None:
+        """Have everyone concerned react, until nobody is. Scheduling comes last, when all have reacted."""
+        w = self.world
+        waiting: dict[str, None] = {}
+        while True:
+            touched = w.next_touched()
+            if touched is None:
+                if not waiting:
+                    return
+                key = next(iter(waiting))
+                del waiting[key]
+                if key in w.pools:
+                    scheduling.schedule(w, w.pools[key])
+            elif touched[0] == "schedule":
+                waiting[touched[1]] = None
+            else:
+                self._react(*touched)
+
+    def _react(self, table: str, key: str) -> None:
+        w = self.world
+        match table:
+            case "pools" if key in w.pools:
+                pools.settle(w, w.pools[key])
+                w.touch("schedule", key)
+            case "nodes" if key in w.nodes:
+                machines.settle(w, w.nodes[key])
+            case "jobs" if key in w.jobs:
+                jobs.settle(w, w.jobs[key])
+            case "tasks" if key in w.tasks:
+                tasks.settle(w, w.tasks[key])
+            case "completed" if key in w.tasks:
+                jobs.task_completed(w, w.tasks[key])
+            case "attendances" if key in w.attendances:
+                attendance.settle(w, w.attendances[key])
+            case "runs" if key in w.runs:
+                self._check_deadline(w.runs[key])
+
+    def _run_ended(self, ended: Ended) -> None:
+        w = self.world
+        run = w.runs.get(ended.run)
+        if run is None:
+            return
+        w.remove(run)
+        match run.kind:
+            case "start" if run.subject in w.nodes:
+                machines.start_ended(w, w.nodes[run.subject], ended)
+            case "preparation" if run.subject in w.attendances:
+                attendance.preparation_ended(w, w.attendances[run.subject], ended)
+            case "release" if run.subject in w.attendances:
+                attendance.release_ended(w, w.attendances[run.subject], ended)
+            case "task" if run.subject in w.tasks:
+                tasks.run_ended(w, w.tasks[run.subject], ended)
+
+    def _check_deadline(self, run: Run) -> None:
+        w = self.world
+        if run.deadline is None:
+            return
+        if w.now < run.deadline:
+            w.wake(run.deadline, run.table, run.key)
+            return
+        match run.kind:
+            case "preparation":
+                attendance.preparation_timed_out(w, w.attendances[run.subject])
+            case "release":
+                attendance.release_timed_out(w, w.attendances[run.subject])
+            case "task":
+                tasks.deadline_reached(w, w.tasks[run.subject])

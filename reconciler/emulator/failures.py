@@ -1,0 +1,84 @@
+"""failureInfo of commands, in the service's words where it was recorded. Used when a run has ended."""
+
+from __future__ import annotations
+
+from reconciler.emulator.ports import Ended
+from reconciler.emulator.records import Execution, Json
+
+_PROBLEMS = {
+    "CommandProgramNotFound": "The specified command program is not found",  # R20:files
+    "CommandLaunchFailed": "The specified command could not be started",
+    "ResourceFileCreateFailed": "A resource file could not be created",
+    "ResourceFileWriteFailed": "A resource file could not be written",
+    "ResourceDirectoryCreateFailed": "The directory of a resource file could not be created",
+    "BlobNotFound": "A resource file could not be found at its address",
+    "BlobAccessDenied": "Access to a resource file was denied",
+    "BlobDownloadTimedOut": "The download of a resource file took too long",
+    "BlobDownloadMiscError": "A resource file could not be downloaded",
+}
+
+
+def exit_code_failure() -> Json:
+    """G: dump of a real task of June 2022."""
+    return {
+        "category": "UserError",
+        "code": "FailureExitCode",
+        "message": "The task exited with an exit code representing a failure",
+        "details": [
+            {"name": "Message", "value": "The task process exited with an unexpected exit code"},
+            {"name": "AdditionalErrorCode", "value": "FailureExitCode"},
+        ],
+    }
+
+
+def ended_by_user() -> Json:
+    """R17:tasks."""
+    return {"category": "UserError", "code": "TaskEnded", "message": "Task Was Ended by User Request"}
+
+
+def time_limit_reached() -> Json:
+    """D:error-handling gives category and code."""
+    return {"category": "ServerError", "code": "TaskEnded", "message": "The task reached its time limit"}
+
+
+def problem(code: str, detail: str) -> Json:
+    """What kept a command from starting. The codes are NET's TaskFailureInformationCodes."""
+    failure: Json = {"category": "UserError", "code": code, "message": _PROBLEMS.get(code, code)}
+    if detail:
+        failure["details"] = [{"name": "Message", "value": detail}]
+    return failure
+
+
+def close(execution: Execution, ended: Ended) -> None:
+    """Write the end of a run into its execution: exit 0 succeeds, all else fails."""
+    execution.state = "completed"
+    execution.run = None
+    execution.end = max(ended.at, execution.start)
+    execution.exit_code = ended.exit_code
+    execution.result = "success" if ended.exit_code == 0 else "failure"
+    if ended.problem is not None:
+        execution.failure = problem(ended.problem, ended.detail)
+    elif ended.exit_code != 0:
+        execution.failure = exit_code_failure()
+
+
+def cut_short(execution: Execution, at: int, failure: Json) -> None:
+    """End an execution that was stopped from outside; it has no exit code."""
+    execution.state = "completed"
+    execution.run = None
+    execution.end = max(at, execution.start)
+    execution.result = "failure"
+    execution.failure = failure
+
+
+def may_retry(ended: Ended, done: int, allowed: int) -> bool:
+    """Only a non-zero exit is retried, not a command that could not be started (M:BatchTaskConstraints)."""
+    return ended.exit_code not in (None, 0) and (allowed == -1 or done < allowed)
+
+
+def again(execution: Execution, now: int, run: str) -> None:
+    """The next try of the same command; times are those of the most recent start (M:BatchTaskExecutionInfo)."""
+    execution.retry_count += 1
+    execution.last_retry = now
+    execution.start = now
+    execution.run = run

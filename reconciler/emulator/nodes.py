@@ -1,0 +1,309 @@
+"""The process driver: nodes are directories on this machine, commands are real process groups on the wall clock.
+
+The engine calls it through `ports.NodeDriver`. Each command runs under `supervisor.sh`, which outlives the emulator, so
+that after a restart live commands are taken over and ended ones read; what is known of a run is in its control
+directory, `<task directory>/.control/<run>`, which the file operations do not show.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Container
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.emulator.ports import Ended, Launch
+from reconciler.emulator.processes import is_alive, kill_group, kill_marked
+from reconciler.emulator.staging import StagingError, fetch_all
+from reconciler.emulator.switches import Limits
+from reconciler.emulator.times import from_unix_ns
+
+CONTROL = ".control"
+FOLDERS = ("shared", "startup", "volatile", "applications", "fsmounts", "workitems")
+_SUPERVISOR = Path(__file__).with_name("supervisor.sh")
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_CLAIM_GRACE = 5.0  # seconds a supervisor may need from its claim to its pid file
+
+
+@dataclass(slots=True)
+class _Live:
+    """A run under way: fetching its files, or under a supervisor that is our child or was taken over."""
+
+    launch: Launch
+    directory: Path
+    control: Path
+    staging: Future[None] | None = None
+    child: subprocess.Popen[bytes] | None = None
+
+
+class ProcessNodes:
+    """Nodes below one directory of this machine."""
+
+    def __init__(self, state: Path, limits: Limits | None = None) -> None:
+        self._nodes = state.resolve() / "nodes"
+        self._trash = state.resolve() / "trash"
+        self._limits = limits or Limits()
+        self._live: dict[str, _Live] = {}
+        self._ended: list[Ended] = []
+        self._markers: set[str] = set()
+        self._last_event = 0.0
+        self._fetchers = ThreadPoolExecutor(4, "fetch")
+        self._cleaner = ThreadPoolExecutor(1, "clean")
+        self._trash.mkdir(parents=True, exist_ok=True)
+        self._cleaner.submit(self._empty_trash)
+
+    def root(self, pool: str, node: str) -> Path:
+        """The node's root directory."""
+        return self._nodes / pool / node
+
+    # --- nodes
+
+    def make_node(self, pool: str, node: str) -> None:
+        for folder in FOLDERS:
+            (self.root(pool, node) / folder).mkdir(parents=True, exist_ok=True)
+
+    def stop_node(self, pool: str, node: str) -> None:
+        for run, live in list(self._live.items()):
+            if (live.launch.pool, live.launch.node) == (pool, node):
+                self.kill(run)
+        self._markers.add(f"AZ_BATCH_NODE_ROOT_DIR={self.root(pool, node)}")
+        self._sweep()
+
+    def drop_node(self, pool: str, node: str) -> None:
+        self.stop_node(pool, node)
+        self._discard(self.root(pool, node))
+        with suppress(OSError):
+            self.root(pool, node).parent.rmdir()
+
+    def remove(self, pool: str, node: str, directory: str) -> None:
+        path = self.root(pool, node) / directory
+        self._markers.add(f"AZ_BATCH_TASK_DIR={path}")
+        self._sweep()
+        self._discard(path)
+
+    def clean_up(self, nodes: Container[tuple[str, str]], jobs: Container[str], runs: Container[str]) -> None:
+        """Finish what a killed emulator had decided but not yet done: nodes, jobs and runs it no longer knows go."""
+        for control in [*self._nodes.glob(f"*/*/startup/{CONTROL}/*"), *self._nodes.glob(f"*/*/*/*/*/*/{CONTROL}/*")]:
+            pid, born = _read_pid(control)
+            if control.name not in runs and pid is not None and not (control / "exit").exists():
+                kill_group(pid, born)
+                self._markers.add(f"AZ_BATCH_TASK_DIR={control.parent.parent}")
+        for root in self._nodes.glob("*/*"):
+            if (root.parent.name, root.name) not in nodes:
+                self.drop_node(root.parent.name, root.name)
+                continue
+            for job in root.glob("workitems/*"):
+                if job.name not in jobs:
+                    self.remove(root.parent.name, root.name, f"workitems/{job.name}")
+        self._sweep()
+
+    def _discard(self, path: Path) -> None:
+        """Gone from sight at once; the deletion itself may take its time."""
+        if not path.is_dir():
+            return
+        grave = self._trash / uuid.uuid4().hex
+        with suppress(PermissionError):
+            path.chmod(0o700)
+        path.rename(grave)
+        self._cleaner.submit(_delete_tree, grave)
+
+    def _empty_trash(self) -> None:
+        for grave in self._trash.iterdir():
+            _delete_tree(grave)
+
+    # --- runs
+
+    def start(self, launch: Launch) -> None:
+        self._sweep()
+        self._last_event = time.monotonic()
+        directory = self.root(launch.pool, launch.node) / launch.directory
+        live = _Live(launch, directory, directory / CONTROL / launch.run)
+        try:
+            (directory / "wd").mkdir(parents=True, exist_ok=True)
+            live.control.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self._fail(live, "ResourceDirectoryCreateFailed", str(error))
+            return
+        self._live[launch.run] = live
+        if (live.control / "claim").exists():
+            return  # started before a restart of the emulator: taken over
+        if launch.files:
+            limit = self._limits.resource_file_bytes
+            live.staging = self._fetchers.submit(fetch_all, launch.files, directory / "wd", limit)
+        else:
+            self._spawn(live)
+
+    def _spawn(self, live: _Live) -> None:
+        """Start the supervisor. Command lines are split as exec wants them; no shell is implied (M:BatchTask)."""
+        environment = self._environment(live)
+        try:
+            arguments = shlex.split(live.launch.command_line)
+        except ValueError as error:
+            return self._fail(live, "CommandLaunchFailed", str(error))
+        program = _find_program(arguments, live.directory / "wd", environment["PATH"])
+        if program is None:
+            return self._fail(live, "CommandProgramNotFound", "No such file or directory")
+        fresh = not (live.control / "begun").exists()
+        (live.control / "begun").touch()
+        mode = "wb" if fresh else "ab"
+        try:
+            with (live.directory / "stdout.txt").open(mode) as out, (live.directory / "stderr.txt").open(mode) as err:
+                live.child = subprocess.Popen(
+                    ["/bin/sh", str(_SUPERVISOR), str(live.control), program, *arguments[1:]],
+                    cwd=live.directory / "wd",
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            return self._fail(live, "CommandLaunchFailed", str(error))
+
+    def _environment(self, live: _Live) -> dict[str, str]:
+        """Only what the service documents, and what any program needs; nothing of the emulator's own."""
+        root = self.root(live.launch.pool, live.launch.node)
+        own = {
+            "PATH": os.environ.get("PATH", _DEFAULT_PATH),
+            "HOME": str(live.directory / "wd"),
+            "LANG": os.environ.get("LANG", "C.UTF-8"),
+        }
+        paths = {name: str(root / relative) for name, relative in live.launch.paths.items()}
+        return own | dict(live.launch.variables) | paths
+
+    def _fail(self, live: _Live, code: str, detail: str) -> None:
+        """The command could not be started; its output files exist, empty (R20:files)."""
+        self._live.pop(live.launch.run, None)
+        with suppress(OSError):
+            (live.directory / "stdout.txt").touch()
+            (live.directory / "stderr.txt").touch()
+        self._ended.append(Ended(live.launch.run, from_unix_ns(time.time_ns()), problem=code, detail=detail))
+
+    def kill(self, run: str) -> None:
+        live = self._live.pop(run, None)
+        if live is None:
+            return
+        if live.staging is not None:
+            live.staging.cancel()
+        pid, born = _read_pid(live.control)
+        if live.child is not None:
+            pid, born = live.child.pid, ""
+        if pid is not None and (live.child is None or live.child.poll() is None):
+            kill_group(pid, born)
+        if live.child is not None:
+            live.child.wait()
+        self._markers.add(f"AZ_BATCH_TASK_DIR={live.directory}")
+
+    def _sweep(self) -> None:
+        """End what killed runs and stopped nodes have left outside their process groups."""
+        markers, self._markers = self._markers, set()
+        if markers:
+            kill_marked(markers)
+
+    def poll(self, now: int) -> list[Ended]:
+        self._sweep()
+        for live in list(self._live.values()):
+            if live.staging is not None:
+                self._check_staging(live)
+            else:
+                self._check_process(live)
+        ended, self._ended = self._ended, []
+        if ended:
+            self._last_event = time.monotonic()
+        return ended
+
+    def next_due(self) -> int | None:
+        return None
+
+    def is_running(self) -> bool:
+        """Whether anything is under way whose end only `poll` can tell."""
+        return bool(self._live or self._ended or self._markers)
+
+    def is_lively(self) -> bool:
+        """Whether a run was started or has ended within the last second, so that more may happen soon."""
+        return time.monotonic() - self._last_event < 1.0
+
+    def _check_staging(self, live: _Live) -> None:
+        if live.staging is None or not live.staging.done():
+            return
+        failure = live.staging.exception()
+        live.staging = None
+        if isinstance(failure, StagingError):
+            self._fail(live, failure.code, failure.detail)
+        elif failure is not None:
+            raise failure
+        else:
+            self._spawn(live)
+
+    def _check_process(self, live: _Live) -> None:
+        if live.child is not None:
+            if live.child.poll() is None:
+                return
+            if not (live.control / "exit").exists() and _read_pid(live.control)[0] != live.child.pid:
+                live.child = None  # another supervisor, started before a restart, has this run
+        exit_file = live.control / "exit"
+        pid, born = _read_pid(live.control)
+        if not exit_file.exists() and _may_live(live.control, pid, born):
+            return
+        self._report(live, exit_file)
+
+    def _report(self, live: _Live, exit_file: Path) -> None:
+        """Ended, with the code the supervisor wrote; without one the machine or somebody else has ended it."""
+        del self._live[live.launch.run]
+        try:
+            code, at = int(exit_file.read_text()), exit_file.stat().st_mtime_ns
+        except (OSError, ValueError):
+            self._markers.add(f"AZ_BATCH_TASK_DIR={live.directory}")
+            self._ended.append(Ended(live.launch.run, from_unix_ns(time.time_ns())))
+        else:
+            self._ended.append(Ended(live.launch.run, from_unix_ns(at), exit_code=code))
+
+    def stop(self) -> None:
+        """End everything that runs on any node."""
+        for run in list(self._live):
+            self.kill(run)
+        for pool in self._nodes.glob("*/*"):
+            self._markers.add(f"AZ_BATCH_NODE_ROOT_DIR={pool}")
+        self._sweep()
+
+
+def _may_live(control: Path, pid: int | None, born: str) -> bool:
+    if pid is not None:
+        return is_alive(pid, born)
+    with suppress(OSError):
+        return time.time() - (control / "claim").stat().st_mtime < _CLAIM_GRACE
+    return False
+
+
+def _read_pid(control: Path) -> tuple[int | None, str]:
+    try:
+        pid, _, born = (control / "pid").read_text().strip().partition(" ")
+        return int(pid), born
+    except (OSError, ValueError):
+        return None, ""
+
+
+def _find_program(arguments: list[str], directory: Path, path: str) -> str | None:
+    if not arguments or not arguments[0]:
+        return None
+    if "/" in arguments[0]:
+        return shutil.which(str(directory / arguments[0]))
+    return shutil.which(arguments[0], path=path)
+
+
+def _delete_tree(path: Path) -> None:
+    """Also if the task took its own rights away; what cannot be removed stays in the trash for the next start."""
+    for folder, names, _ in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                child = Path(folder, name)
+                if not child.is_symlink():
+                    child.chmod(0o700)
+    shutil.rmtree(path, ignore_errors=True)

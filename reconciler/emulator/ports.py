@@ -1,0 +1,81 @@
+"""How the engine meets the world: nodes that run commands, and a place that keeps state.
+
+The engine decides; a driver acts. The process driver (`nodes`) uses real process groups and the wall clock; another one
+may simulate on a virtual clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One start of a command on a node. Paths are relative to the node's root directory."""
+
+    run: str
+    pool: str
+    node: str
+    directory: str
+    """The task directory; the working directory is `wd` in it."""
+    command_line: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    paths: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables whose value is a path on the node."""
+    files: tuple[Mapping[str, Any], ...] = ()
+    """Resource files to fetch before the start, in the service's shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of a run: an exit code, or a problem before the start, or neither when it was lost."""
+
+    run: str
+    at: int
+    exit_code: int | None = None
+    problem: str | None = None
+    """A failure code of the service's, such as CommandProgramNotFound."""
+    detail: str = ""
+
+
+class NodeDriver(Protocol):
+    """The nodes' side. Calls return at once; what ends later is told by `poll`."""
+
+    def make_node(self, pool: str, node: str) -> None:
+        """Bring up the directories of a node; again after a reboot."""
+
+    def drop_node(self, pool: str, node: str) -> None:
+        """End whatever runs on the node and remove its directories."""
+
+    def stop_node(self, pool: str, node: str) -> None:
+        """End whatever runs on the node, background processes included, as a reboot does."""
+
+    def clean_up(self, nodes: Container[tuple[str, str]], jobs: Container[str], runs: Container[str]) -> None:
+        """After a restart: remove and end all that belongs to other nodes (pool and node id), jobs (ids) and runs."""
+
+    def start(self, launch: Launch) -> None:
+        """Start a command. A launch already started before a restart of the emulator is taken over, not repeated."""
+
+    def kill(self, run: str) -> None:
+        """End a run with everything it started. Its processes are gone when this returns; no `Ended` follows."""
+
+    def remove(self, pool: str, node: str, directory: str) -> None:
+        """Remove a task directory, and end what still runs from it."""
+
+    def poll(self, now: int) -> Iterable[Ended]:
+        """The runs that have ended since the last call."""
+
+    def next_due(self) -> int | None:
+        """When `poll` will have news, if the driver can know; a driver of real processes cannot."""
+
+
+class Store(Protocol):
+    """Where state survives. A change is kept once `save` has returned."""
+
+    def load(self) -> tuple[dict[str, dict[str, dict[str, Any]]], int]:
+        """All rows by table and key, and the last serial number given out."""
+
+    def save(self, changes: Mapping[tuple[str, str], dict[str, Any] | None], serial: int) -> None:
+        """Write rows (None removes one) in one transaction."""

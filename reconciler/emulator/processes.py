@@ -1,0 +1,79 @@
+"""Process groups of this machine: whether one is alive, ending it, ending whatever a node or task has left behind.
+
+Used by `nodes`. A process belongs to a node or task if its environment says so, which also finds processes that have
+left their group or session. Without /proc only the group is ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+_PROC = Path("/proc")
+_PATIENCE = 2.0  # seconds for killed processes to go
+
+
+def birth(pid: int) -> str | None:
+    """Start time of a live process, as the supervisor writes it; None if there is none. Without /proc an empty text."""
+    if not _PROC.joinpath("self/stat").exists():
+        with suppress(OSError):
+            os.kill(pid, 0)
+            return ""
+        return None
+    with suppress(OSError, IndexError):
+        fields = _PROC.joinpath(str(pid), "stat").read_text().rpartition(") ")[2].split()
+        return None if fields[0] in "ZX" else fields[19]
+    return None
+
+
+def is_alive(pid: int, born: str) -> bool:
+    found = birth(pid)
+    return found is not None and (not born or not found or found == born)
+
+
+def kill_group(pid: int, born: str) -> None:
+    """End a supervisor's whole group, but only if the pid still means the process that was born then."""
+    if not is_alive(pid, born):
+        return
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    deadline = time.monotonic() + _PATIENCE
+    while is_alive(pid, born) and time.monotonic() < deadline:
+        _reap(pid)
+        time.sleep(0.001)
+
+
+def _reap(pid: int) -> None:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def kill_marked(markers: set[str]) -> None:
+    """End every process whose environment holds one of the NAME=path markers or a path below, until none is left."""
+    wanted = [b"\0" + os.fsencode(marker) + end for marker in sorted(markers) for end in (b"\0", b"/")]
+    deadline = time.monotonic() + _PATIENCE
+    while wanted and time.monotonic() < deadline:
+        found = [pid for pid in _pids() if _is_marked(pid, wanted)]
+        if not found:
+            return
+        for pid in found:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.002)
+
+
+def _pids() -> list[int]:
+    with suppress(OSError):
+        return [int(name) for name in os.listdir(_PROC) if name.isdigit() and int(name) != os.getpid()]  # noqa: PTH208
+    return []
+
+
+def _is_marked(pid: int, wanted: list[bytes]) -> bool:
+    try:
+        environment = b"\0" + _PROC.joinpath(str(pid), "environ").read_bytes() + b"\0"
+    except OSError:
+        return False
+    return any(marker in environment for marker in wanted) and birth(pid) is not None

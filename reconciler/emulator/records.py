@@ -1,0 +1,209 @@
+"""What the emulator remembers: pools, nodes, jobs, tasks, a job's attendance at a node, and runs of commands.
+
+Plain data that turns into JSON and back; `world` holds them, `store` keeps them, the other modules change them.
+Times are ticks. Keys are ids folded to lower case, because ids are unique without regard to case (M).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+Json = dict[str, Any]
+
+
+def fold(identifier: str) -> str:
+    return identifier.lower()
+
+
+@dataclass(slots=True)
+class Execution:
+    """One command of the service's on a node, with its retries: the most recent start, and the end if over."""
+
+    start: int
+    """0 if it never started."""
+    state: str = "running"
+    end: int | None = None
+    exit_code: int | None = None
+    failure: Json | None = None
+    retry_count: int = 0
+    last_retry: int | None = None
+    result: str | None = None
+    run: str | None = None
+    """The run now in progress; None once ended, or while waiting for a retry or for the node to come back."""
+
+    @property
+    def succeeded(self) -> bool:
+        return self.result == "success"
+
+
+@dataclass(slots=True)
+class Pool:
+    table: ClassVar[str] = "pools"
+    id: str
+    spec: Json
+    created: int
+    modified: int
+    state_time: int
+    allocation_time: int
+    state: str = "active"
+    allocation_state: str = "resizing"
+    target_dedicated: int = 0
+    target_low_priority: int = 0
+    resize_timeout: str = "PT15M"
+    resize_started: int = 0
+    deallocation: str = "requeue"
+    removing: list[str] = field(default_factory=list)
+    """Keys of the nodes a removenodes request named, until they are gone."""
+    resize_errors: list[Json] = field(default_factory=list)
+    nodes_made: int = 0
+
+    @property
+    def key(self) -> str:
+        return fold(self.id)
+
+
+@dataclass(slots=True)
+class Node:
+    table: ClassVar[str] = "nodes"
+    id: str
+    pool: str
+    dedicated: bool
+    allocated: int
+    state_time: int
+    number: int
+    state: str = "creating"
+    scheduling: str = "enabled"
+    booted: int | None = None
+    boots: int = 0
+    start_task: Json | None = None
+    start: Execution | None = None
+    intent: str | None = None
+    """What waits for the node's tasks to end: reboot or leave."""
+    tasks_run: int = 0
+    tasks_succeeded: int = 0
+    recent: list[list[str]] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        return f"{self.pool}/{fold(self.id)}"
+
+
+@dataclass(slots=True)
+class Job:
+    table: ClassVar[str] = "jobs"
+    id: str
+    spec: Json
+    created: int
+    modified: int
+    state_time: int
+    started: int
+    state: str = "active"
+    previous_state: str | None = None
+    previous_time: int | None = None
+    ended: int | None = None
+    terminate_reason: str | None = None
+    forced: bool = False
+    tasks_made: int = 0
+
+    @property
+    def key(self) -> str:
+        return fold(self.id)
+
+
+@dataclass(slots=True)
+class Task:
+    table: ClassVar[str] = "tasks"
+    id: str
+    job: str
+    number: int
+    spec: Json
+    created: int
+    modified: int
+    state_time: int
+    state: str = "active"
+    previous_state: str | None = None
+    previous_time: int | None = None
+    execution: Execution | None = None
+    retry_count: int = 0
+    last_retry: int | None = None
+    requeue_count: int = 0
+    last_requeue: int | None = None
+    placed: bool = False
+    """True once it was given to a node or ended: from then on nodeInfo is shown, if empty (R17:tasks)."""
+    pool: str | None = None
+    node: str | None = None
+    node_id: str | None = None
+    ran_on: list[str] = field(default_factory=list)
+    """Keys of the nodes that hold, or held, a directory of this task."""
+    cleaned: bool = False
+    """Its directories were removed because the retention time is over."""
+    manager: bool = False
+    exclusive: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.job}/{fold(self.id)}"
+
+
+@dataclass(slots=True)
+class Attendance:
+    """A job's stay on one node: its preparation there, whether its tasks ran there, and its release."""
+
+    table: ClassVar[str] = "attendances"
+    job: str
+    node: str
+    pool_id: str
+    node_id: str
+    preparation: Execution | None = None
+    release: Execution | None = None
+    prepared: bool = False
+    """Preparation need not run again before the next task here."""
+    barred: bool = False
+    """Preparation failed with waitForSuccess: no task of the job runs here until the node is reimaged (M)."""
+    tasks_ran: bool = False
+    cleaned: list[str] = field(default_factory=list)
+    """Directories already removed because their retention time is over."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.job}/{self.node}"
+
+
+@dataclass(slots=True)
+class Run:
+    """One start of one process on a node."""
+
+    table: ClassVar[str] = "runs"
+    id: str
+    kind: str
+    node: str
+    subject: str
+    """Key of what it runs for: a node (start), an attendance (preparation, release) or a task (task)."""
+    deadline: int | None = None
+    launch: Json = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return self.id
+
+
+Entity = Pool | Node | Job | Task | Attendance | Run
+_EXECUTIONS = ("start", "execution", "preparation", "release")
+
+
+def to_json(entity: Entity) -> Json:
+    """All fields by name; nested executions likewise."""
+    return {f.name: _plain(getattr(entity, f.name)) for f in fields(entity)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Execution):
+        return {f.name: getattr(value, f.name) for f in fields(value)}
+    return value
+
+
+def from_json(kind: type[Entity], data: Json) -> Entity:
+    """The entity `to_json` described; fields that a newer version added keep their defaults."""
+    nested = {key: Execution(**data[key]) for key in _EXECUTIONS if isinstance(data.get(key), dict)}
+    return kind(**{**data, **nested})

@@ -1,0 +1,265 @@
+"""What the contract tests share: one emulator, the real SDK, a raw signed client, waiting. And the rule about marks."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import http.client
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from azure.batch import BatchClient
+from azure.core.credentials import AzureNamedKeyCredential
+
+from reconciler.emulator import Emulator
+
+EVIDENCE = {"documented", "openapi", "recorded", "emulator_only"}
+SIGNED = (
+    *("content-encoding", "content-language", "content-length", "content-md5", "content-type", "date"),
+    *("if-modified-since", "if-match", "if-none-match", "if-unmodified-since", "range"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every contract test says with exactly one mark what it rests on."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            marks = [mark.name for mark in item.iter_markers() if mark.name in EVIDENCE]
+            if len(marks) != 1:
+                raise pytest.UsageError(f"{item.nodeid}: exactly one of {sorted(EVIDENCE)} is needed, found {marks}")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        return str(self.json["code"])
+
+    @property
+    def values(self) -> dict[str, str]:
+        return {entry["key"]: entry["value"] for entry in self.json.get("values", [])}
+
+
+class RawClient:
+    """Requests the SDK cannot make, signed by an implementation of their own."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: str | None = "api-version=2025-06-01",
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        key: str | None = None,
+        account: str | None = None,
+        sign: bool = True,
+        send_length: bool = True,
+        signed_length: str | None = None,
+    ) -> Answer:
+        if content is None:
+            content = b"" if body is None else json.dumps(body).encode()
+        sent = {"ocp-date": formatdate(usegmt=True), **(headers or {})}
+        if content:
+            sent.setdefault("content-type", "application/json; odata=minimalmetadata")
+        if send_length and (content or method not in ("GET", "HEAD")):
+            sent["content-length"] = str(len(content))
+        sent = {name: value for name, value in sent.items() if value}
+        if sign:
+            sent["authorization"] = self._sign(method, path, query or "", sent, key, account, signed_length)
+        address = urlsplit(self.emulator.endpoint)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=20)
+        try:
+            connection.putrequest(method, f"{path}?{query}" if query else path, skip_accept_encoding=True)
+            for name, value in sent.items():
+                connection.putheader(name, value)
+            connection.endheaders(content or None)
+            answer = connection.getresponse()
+            shown = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, answer.reason, shown, answer.read())
+        finally:
+            connection.close()
+
+    def _sign(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: Mapping[str, str],
+        key: str | None,
+        account: str | None,
+        signed_length: str | None,
+    ) -> str:
+        lower = {name.lower(): value for name, value in headers.items()}
+        if signed_length is not None:
+            lower["content-length"] = signed_length
+        account = account or self.emulator.account
+        lines = [method, *(lower.get(name, "") for name in SIGNED)]
+        lines += [f"{name}:{lower[name]}" for name in sorted(lower) if name.startswith("ocp-")]
+        lines.append(f"/{account}{path}")
+        lines += [f"{name}:{values[0]}" for name, values in sorted(parse_qs(query).items())]
+        digest = hmac.new(base64.b64decode(key or self.emulator.key), "\n".join(lines).encode(), hashlib.sha256)
+        return f"SharedKey {account}:{base64.b64encode(digest.digest()).decode()}"
+
+
+def make_client(emulator: Emulator) -> BatchClient:
+    return BatchClient(endpoint=emulator.endpoint, credential=AzureNamedKeyCredential(emulator.account, emulator.key))
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with Emulator(state=tmp_path_factory.mktemp("emulator")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(emulator: Emulator) -> Iterator[BatchClient]:
+    with make_client(emulator) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def raw(emulator: Emulator) -> RawClient:
+    return RawClient(emulator)
+
+
+@pytest.fixture(scope="session")
+def raw_for() -> Callable[[Emulator], RawClient]:
+    return RawClient
+
+
+@pytest.fixture(scope="session")
+def client_for() -> Callable[[Emulator], BatchClient]:
+    return make_client
+
+
+@pytest.fixture(scope="session")
+def new_id() -> Callable[..., str]:
+    numbers = itertools.count(1)
+    return lambda prefix="x": f"{prefix}-{next(numbers)}"
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., Any]:
+    """Wait until a question is answered with something true, and return that."""
+
+    def wait(question: Callable[[], Any], seconds: float = 10.0) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (answer := question()):
+            assert time.monotonic() < deadline, f"still {answer!r} after {seconds} s"
+            time.sleep(0.02)
+        return answer
+
+    return wait
+
+
+VM = {
+    "vmSize": "Standard_D2_v3",
+    "virtualMachineConfiguration": {
+        "imageReference": {"publisher": "canonical", "offer": "0001-com-ubuntu-server-jammy", "sku": "22_04-lts"},
+        "nodeAgentSKUId": "batch.node.ubuntu 22.04",
+    },
+}
+
+
+@pytest.fixture
+def make_pool(
+    client: BatchClient, new_id: Callable[..., str], until: Callable[..., Any]
+) -> Iterator[Callable[..., str]]:
+    """Create a pool and wait for its nodes; it is deleted after the test."""
+    made = []
+
+    def make(nodes: int = 0, *, wait: bool = True, **settings: Any) -> str:
+        pool_id = new_id("pool")
+        client.create_pool({"id": pool_id, **VM, "targetDedicatedNodes": nodes, **settings})
+        made.append(pool_id)
+        if wait:
+            ready = {"idle", "running", "starttaskfailed"}
+            until(
+                lambda: (
+                    client.get_pool(pool_id).allocation_state == "steady"
+                    and all(node.state in ready for node in client.list_nodes(pool_id))
+                )
+            )
+        return pool_id
+
+    yield make
+    for pool in client.list_pools():
+        if pool.id in made and pool.state != "deleting":
+            client._delete_pool_internal(pool.id)
+
+
+@pytest.fixture
+def make_job(client: BatchClient, new_id: Callable[..., str]) -> Iterator[Callable[..., str]]:
+    """Create a job; it is deleted after the test if it still exists."""
+    made = []
+
+    def make(pool_id: str, **settings: Any) -> str:
+        job_id = new_id("job")
+        client.create_job({"id": job_id, "poolInfo": {"poolId": pool_id}, **settings})
+        made.append(job_id)
+        return job_id
+
+    yield make
+    for job in client.list_jobs():
+        if job.id in made and job.state != "deleting":
+            client._delete_job_internal(job.id, force=True)
+
+
+@pytest.fixture(scope="session")
+def vm() -> dict[str, Any]:
+    return VM
+
+
+@pytest.fixture(scope="module")
+def shared_pool(client: BatchClient, new_id: Callable[..., str], until: Callable[..., Any]) -> Iterator[str]:
+    """A pool of two nodes with four slots each, for tests that only need somewhere to run."""
+    pool_id = new_id("shared")
+    client.create_pool({"id": pool_id, **VM, "targetDedicatedNodes": 2, "taskSlotsPerNode": 4})
+    until(lambda: [node.state for node in client.list_nodes(pool_id)] == ["idle", "idle"])
+    yield pool_id
+    client._delete_pool_internal(pool_id)
+
+
+@pytest.fixture
+def state_of(client: BatchClient) -> Callable[[str], str | None]:
+    """The state of a job, None once it is gone."""
+
+    def state(job_id: str) -> str | None:
+        return next((job.state for job in client.list_jobs() if job.id == job_id), None)
+
+    return state
+
+
+@pytest.fixture
+def finished(client: BatchClient, until: Callable[..., Any]) -> Callable[..., Any]:
+    """Wait until a task has completed, and return it."""
+
+    def wait(job_id: str, task_id: str, seconds: float = 10.0) -> Any:
+        until(lambda: client.get_task(job_id, task_id).state == "completed", seconds)
+        return client.get_task(job_id, task_id)
+
+    return wait
