@@ -1,0 +1,7 @@
+"""`python -m reconciler` is the command `reconciler`."""
+
+import sys
+
+from reconciler.cli.main import main
+
+sys.exit(main())

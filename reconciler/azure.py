@@ -1,0 +1,528 @@
+"""The account over the wire: BatchReader and BatchWriter on the Azure SDK. Nobody else knows the REST API.
+
+Requests go through the SDK's public `send_request`, which keeps its signature, token, retry and redirect policies,
+and skips its models (they cost thirty times the decoding of a list). Bodies are plain dicts in wire form.
+
+What protects each write against a world that moved since it was looked at (REST reference, "Specifying Conditional
+Headers"; SDK 15.1 operations):
+
+| request                                            | protection                                                    |
+|----------------------------------------------------|---------------------------------------------------------------|
+| PATCH, resize, enable, terminate, delete           | If-Match with the ETag that the decision was taken on         |
+| PUT task (constraints)                             | If-Match with the task's ETag                                 |
+| create pool, create job                            | the id is taken or not; our own lost answer is known by nonce |
+| add task collection                                | ids are taken or not; `TaskExists` is read back and compared  |
+| updateproperties (removing a start task)           | none is offered: a fresh read of the ETag just before         |
+
+The ETag does not change when a job enters `completed`, `disabled` or `deleting` (recorded), so a guarded request can
+still meet another state; the service then answers 409, which means: look again.
+"""
+
+import asyncio
+import base64
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+from urllib.parse import quote
+
+import orjson
+from azure.batch.aio import BatchClient
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.pipeline import PipelineRequest, PipelineResponse
+from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.core.pipeline.transport import AioHttpTransport
+from azure.core.rest import AsyncHttpResponse, HttpRequest
+
+from reconciler.errors import BatchError, Denied, Missing, Moved, Rejected, TargetError, Transient
+from reconciler.lifecycle.steps import Action, Verb
+from reconciler.model.desired import Key, Kind, Task
+from reconciler.model.field import Spec
+from reconciler.model.job import JobSpec
+from reconciler.model.pool import PoolSpec
+from reconciler.model.table import normalise
+from reconciler.model.task import TaskSpec
+from reconciler.observed import MARK, Guard, LiveJob, LivePool, LiveTask, Mark, NodeRun, Observed, Run, TaskCounts
+from reconciler.ports import File, Node
+
+API_VERSION: Final = "2025-06-01"
+JSON_TYPE: Final = "application/json; odata=minimalmetadata"
+CHUNK: Final = 100
+"""Tasks in one collection, the service's maximum (REST reference, "Add Task Collection")."""
+
+DENIED: Final = frozenset(
+    {
+        "AccountIsDisabled",
+        "ActiveJobAndScheduleQuotaReached",
+        "AuthenticationFailed",
+        "Forbidden",
+        "InsufficientAccountPermissions",
+        "InvalidAuthenticationInfo",
+        "PoolQuotaReached",
+    }
+)
+MISSING: Final = frozenset({"FileNotFound", "JobNotFound", "NodeNotFound", "PoolNotFound", "TaskNotFound"})
+REJECTED_CONFLICTS: Final = frozenset(
+    {
+        "InvalidApplicationPackageReferences",
+        "JobPreparationTaskNotSpecified",
+        "JobPreparationTaskOrReleaseTaskNotSpecified",
+        "JobScheduleWithSameIdExists",
+        "JobWithSameIdExists",
+        "OperationNotValidOnNode",
+        "OperationNotValidOnPool",
+        "TaskFilesCleanedup",
+        "TaskFilesUnavailable",
+        "TaskIdSameAsJobPreparationTask",
+        "TaskIdSameAsJobReleaseTask",
+    }
+)
+"""409s that looking again does not cure; every other one means that the object is in another state than we saw."""
+
+
+class _ReadErrorBodies(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
+    """Reads the body of a refusal, so that the service's error code survives streaming."""
+
+    async def on_response(
+        self,
+        request: PipelineRequest[HttpRequest],
+        response: PipelineResponse[HttpRequest, AsyncHttpResponse],
+    ) -> None:
+        if response.http_response.status_code >= 300:
+            await response.http_response.read()
+
+
+class Account:
+    """One Batch account: BatchReader and BatchWriter."""
+
+    def __init__(self, client: BatchClient, endpoint: str) -> None:
+        self._client = client
+        self.endpoint = endpoint
+
+    # Reading
+
+    async def observe(self) -> Observed:
+        """Pools, node counts and jobs of the whole account."""
+        pools, counts, jobs = await asyncio.gather(
+            self._attempt("/pools", "list the pools"),
+            self._attempt("/nodecounts", "count the nodes"),
+            self._attempt("/jobs", "list the jobs"),
+        )
+        if isinstance(pools, BatchError) and isinstance(jobs, BatchError):
+            raise pools
+        unread = set()
+        live_pools: dict[Key, LivePool] = {}
+        live_jobs: dict[Key, LiveJob] = {}
+        if isinstance(pools, BatchError) or isinstance(counts, BatchError):
+            unread.add(Kind.POOL)
+        else:
+            by_pool = {row["poolId"].lower(): _node_counts(row) for row in counts}
+            live_pools = {pool.key: pool for pool in (_pool(raw, by_pool) for raw in pools)}
+        if isinstance(jobs, BatchError):
+            unread.add(Kind.JOB)
+        else:
+            live_jobs = {job.key: job for job in map(_job, jobs)}
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        return Observed(live_pools, live_jobs, at, frozenset(unread))
+
+    async def tasks(self, job: LiveJob) -> Mapping[str, LiveTask]:
+        """The tasks of a job by folded id."""
+        path = f"/jobs/{_quote(job.name)}/tasks"
+        rows = await self._list(path, f"list the tasks of {job.address}")
+        return {task.id: task for task in (_task(raw, job) for raw in rows)}
+
+    async def node_runs(self, job: LiveJob) -> tuple[NodeRun, ...]:
+        """Preparation and release per node; empty for a job that has neither (the service then answers 409)."""
+        if not job.prepares and not job.releases:
+            return ()
+        path = f"/jobs/{_quote(job.name)}/jobpreparationandreleasetaskstatus"
+        rows = await self._list(path, f"read preparation and release of {job.address}")
+        return tuple(sorted(map(_node_run, rows), key=lambda run: run.node))
+
+    async def task_counts(self, job: LiveJob) -> TaskCounts:
+        """How many tasks are in which state."""
+        body = await self._json("GET", f"/jobs/{_quote(job.name)}/taskcounts", f"count the tasks of {job.address}")
+        counts = body["taskCounts"]
+        return TaskCounts(counts["active"], counts["running"], counts["succeeded"], counts["failed"])
+
+    async def nodes(self, pool: LivePool) -> tuple[Node, ...]:
+        """The nodes that are in a pool now."""
+        path = f"/pools/{_quote(pool.name)}/nodes"
+        rows = await self._list(path, f"list the nodes of {pool.address}", {"$select": "id,state"})
+        return tuple(sorted((Node(row["id"], row["state"]) for row in rows), key=lambda node: node.id))
+
+    async def node_files(self, pool: str, node: str, *, recursive: bool) -> tuple[File, ...]:
+        """Files below the node's root directory."""
+        path = f"/pools/{_quote(pool)}/nodes/{_quote(node)}/files"
+        rows = await self._list(path, f"list the files of node {node}", {"recursive": str(recursive).lower()})
+        return tuple(File(row["name"], _size(row)) for row in rows)
+
+    async def node_file(self, pool: str, node: str, path: str) -> bytes:
+        """Content of a file of a node."""
+        where = f"/pools/{_quote(pool)}/nodes/{_quote(node)}/files/{_quote(path)}"
+        return await self._bytes(where, f"read {path} on node {node}")
+
+    async def task_file(self, job: str, task: str, path: str) -> bytes:
+        """Content of a file of a task."""
+        where = f"/jobs/{_quote(job)}/tasks/{_quote(task)}/files/{_quote(path)}"
+        return await self._bytes(where, f"read {path} of task/{job}/{task}")
+
+    # Writing
+
+    async def send(self, key: Key, name: str, action: Action) -> None:
+        """Carry out one action. Returning means the service accepted it."""
+        what = f"{action.verb} {key.kind}/{name}"
+        path = f"/{key.kind}s/{_quote(name)}"
+        match action.verb:
+            case Verb.CREATE:
+                await self._create(f"/{key.kind}s", path, what, action)
+            case Verb.UPDATE | Verb.CONFIRM_TASKS:
+                await self._write("PATCH", path, what, _marked(action), action.guard)
+            case Verb.REPLACE_PROPERTIES:
+                await self._replace_properties(path, what, action)
+            case Verb.RESIZE | Verb.ENABLE | Verb.TERMINATE:
+                body = dict(action.body) or None
+                await self._write("POST", f"{path}/{action.verb}", what, body, action.guard)
+            case Verb.DELETE:
+                await self._write("DELETE", path, what, None, action.guard)
+            case Verb.ADD_TASKS:
+                await self._add_tasks(path, what, action.tasks)
+            case Verb.UPDATE_TASKS:
+                await asyncio.gather(*(self._update_task(path, name, task) for task in action.tasks))
+
+    async def _create(self, collection: str, path: str, what: str, action: Action) -> None:
+        assert action.mark is not None
+        mark = replace(action.mark, nonce=secrets.token_hex(8))
+        try:
+            await self._write("POST", collection, what, _marked(replace(action, mark=mark)), None)
+        except Moved as error:
+            # The answer of our own create can be lost; the SDK then retries and meets its own success.
+            if error.code not in ("PoolExists", "JobExists") or not await self._is_marked(path, what, mark):
+                raise
+
+    async def _is_marked(self, path: str, what: str, mark: Mark) -> bool:
+        there = _mark_of(await self._json("GET", path, what))
+        return there is not None and there.nonce == mark.nonce
+
+    async def _replace_properties(self, path: str, what: str, action: Action) -> None:
+        there = await self._json("GET", path, what)
+        if action.guard is None or there["eTag"] != action.guard.etag:
+            raise Moved(what, "it changed since it was looked at", code="ConditionNotMet")
+        await self._write("POST", f"{path}/updateproperties", what, _marked(action), None)
+
+    async def _add_tasks(self, path: str, what: str, tasks: tuple[Task, ...]) -> None:
+        chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
+        await asyncio.gather(*(self._add_chunk(path, what, chunk) for chunk in chunks))
+
+    async def _add_chunk(self, path: str, what: str, tasks: tuple[Task, ...]) -> None:
+        body = {"value": [task.body for task in tasks]}
+        try:
+            answer = await self._json("POST", f"{path}/addtaskcollection", what, body=body)
+        except Rejected as error:
+            if error.code != "RequestBodyTooLarge" or len(tasks) == 1:
+                raise
+            half = len(tasks) // 2
+            await self._add_chunk(path, what, tasks[:half])
+            await self._add_chunk(path, what, tasks[half:])
+            return
+        for row in answer["value"]:
+            _check_added(what, row)
+
+    async def _update_task(self, path: str, job: str, task: Task) -> None:
+        what = f"update task/{job}/{task.name}"
+        where = f"{path}/tasks/{_quote(task.name)}"
+        there = await self._json("GET", where, what)
+        constraints = task.body.get("constraints") or {}
+        await self._write("PUT", where, what, {"constraints": constraints}, Guard(there["eTag"], there["creationTime"]))
+
+    # Requests
+
+    async def _attempt(self, path: str, what: str) -> list[dict[str, Any]] | BatchError:
+        try:
+            return await self._list(path, what)
+        except BatchError as error:
+            return error
+
+    async def _list(self, path: str, what: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """Every row of a list, page by page."""
+        rows: list[dict[str, Any]] = []
+        page = await self._json("GET", path, what, query=query)
+        rows += page["value"]
+        while link := page.get("odata.nextLink"):
+            page = await self._decoded(HttpRequest("GET", link, headers={"Accept": "application/json"}), what)
+            rows += page["value"]
+        return rows
+
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        return await self._decoded(self._request(method, path, query, body, None), what)
+
+    async def _decoded(self, request: HttpRequest, what: str) -> dict[str, Any]:
+        response = await self._send(request, what)
+        try:
+            decoded = orjson.loads(await response.read())
+        except orjson.JSONDecodeError as error:
+            message = "the answer is not JSON; is this the endpoint of a Batch account?"
+            raise Rejected(what, message, status=response.status_code) from error
+        if not isinstance(decoded, dict):
+            raise Rejected(what, "the answer is not a JSON object", status=response.status_code)
+        return decoded
+
+    async def _bytes(self, path: str, what: str) -> bytes:
+        request = self._request("GET", path, None, None, None)
+        request.headers["Accept"] = "application/octet-stream"
+        return await (await self._send(request, what)).read()
+
+    async def _write(
+        self, method: str, path: str, what: str, body: Mapping[str, Any] | None, guard: Guard | None
+    ) -> None:
+        response = await self._send(self._request(method, path, None, body, guard), what)
+        await response.read()
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        guard: Guard | None,
+    ) -> HttpRequest:
+        headers = {"Accept": "application/json"}
+        if guard is not None:
+            headers["If-Match"] = f'"{guard.etag}"'
+        content = None
+        if body is not None:
+            headers["Content-Type"] = JSON_TYPE
+            content = orjson.dumps(body)
+        params = {"api-version": API_VERSION, **(query or {})}
+        return HttpRequest(method, self.endpoint + path, params=params, headers=headers, content=content)
+
+    async def _send(self, request: HttpRequest, what: str) -> AsyncHttpResponse:
+        try:
+            return await self._client.send_request(request, stream=True)
+        except HttpResponseError as error:
+            raise _refusal(what, error) from error
+        except ClientAuthenticationError as error:
+            raise Denied(what, f"no credential was accepted: {_first_line(error.message)}") from error
+        except AzureError as error:
+            raise Transient(what, f"no answer from {self.endpoint}: {_first_line(error.message)}") from error
+
+
+@asynccontextmanager
+async def connect(endpoint: str, account: str | None, key: str | None, *, use_proxies: bool) -> AsyncIterator[Account]:
+    """An account, by shared key or, without one, by whatever `DefaultAzureCredential` finds.
+
+    *use_proxies*: look for proxy settings in the environment; it costs half of every request, so it is asked for
+    only where such variables are set.
+    """
+    policies: dict[str, Any] = {
+        "per_retry_policies": [_ReadErrorBodies()],
+        "retry_total": 4,
+        "retry_backoff_factor": 0.4,
+        "retry_backoff_max": 15,
+        "connection_timeout": 10,
+        "read_timeout": 60,
+        "transport": AioHttpTransport(use_env_settings=use_proxies),
+    }
+    endpoint = endpoint.rstrip("/")
+    if key is not None:
+        if not account:
+            raise TargetError("a shared key needs the account's name: --account or AZURE_BATCH_ACCOUNT")
+        try:
+            base64.b64decode(key, validate=True)  # the SDK would find out in the middle of a request
+        except ValueError:
+            raise TargetError("the account key is not valid base64; copy it again from the account's keys") from None
+        async with BatchClient(endpoint, AzureNamedKeyCredential(account, key), **policies) as client:
+            yield Account(client, endpoint)
+        return
+    from azure.identity.aio import DefaultAzureCredential
+
+    async with DefaultAzureCredential() as token, BatchClient(endpoint, token, **policies) as client:
+        yield Account(client, endpoint)
+
+
+def _refusal(what: str, error: HttpResponseError) -> BatchError:
+    """The service's answer as one of our errors, by its code first: a bare 409 may mean many things."""
+    status = error.status_code or 0
+    response = cast(AsyncHttpResponse | None, error.response)
+    headers = response.headers if response is not None else {}
+    body = _error_body(response)
+    code = str(body.get("code", ""))
+    message = _message(body) or _first_line(error.reason or error.message)
+    request_id = headers.get("request-id", "")
+    kind = _kind_of(status, code)
+    refusal = kind(what, message, status=status, code=code, request_id=request_id)
+    if isinstance(refusal, Transient):
+        refusal.retry_after = _seconds(headers.get("Retry-After"))
+    return refusal
+
+
+def _kind_of(status: int, code: str) -> type[BatchError]:
+    if code in DENIED or status in (401, 403):
+        return Denied
+    if code in MISSING or status == 404:
+        return Missing
+    if status in (408, 429) or status >= 500:
+        return Rejected if status == 501 else Transient
+    if status == 412 or (status == 409 and code not in REJECTED_CONFLICTS):
+        return Moved
+    return Rejected
+
+
+def _error_body(response: AsyncHttpResponse | None) -> dict[str, Any]:
+    if response is None:
+        return {}
+    try:
+        body = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _message(body: Mapping[str, Any]) -> str:
+    """The first line of the service's text and its details, cut: an answer may hold what nobody should print."""
+    message = body.get("message")
+    text = _first_line(str(message.get("value", ""))) if isinstance(message, dict) else ""
+    details = [
+        f"{item.get('key')}: {_first_line(str(item.get('value')))}"
+        for item in body.get("values") or ()
+        if isinstance(item, dict) and item.get("key") != "PropertyValue"
+    ]
+    return " ".join([text, f"({'; '.join(details)})" if details else ""]).strip()
+
+
+def _first_line(text: str) -> str:
+    line = text.strip().splitlines()[0] if text.strip() else "no text"
+    return line if len(line) <= 300 else line[:297] + "..."
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text and text.strip().isdigit() else None
+
+
+def _check_added(what: str, row: Mapping[str, Any]) -> None:
+    """A collection is answered 200 whatever became of its tasks. `TaskExists` is not a failure: the next look reads
+    the task and compares it."""
+    error = row.get("error")
+    if not error or error.get("code") == "TaskExists":
+        return
+    message = error.get("message")
+    text = _first_line(str(message.get("value", ""))) if isinstance(message, dict) else "refused"
+    kind = Transient if str(row.get("status", "")).lower() == "servererror" else Rejected
+    raise kind(f"{what}: task {row.get('taskId')}", text, code=str(error.get("code", "")))
+
+
+def _marked(action: Action) -> dict[str, Any]:
+    body = dict(action.body)
+    if action.mark is not None:
+        body["metadata"] = [*(body.get("metadata") or ()), {"name": MARK, "value": str(action.mark)}]
+    return body
+
+
+def _quote(part: str) -> str:
+    return quote(part, safe="")
+
+
+# Answers -> values
+
+
+def _common(kind: Kind, model: type[Spec], raw: Mapping[str, Any]) -> dict[str, Any]:
+    own = [item for item in raw.get("metadata") or () if item.get("name") != MARK]
+    return {
+        "key": Key.of(kind, raw["id"]),
+        "name": raw["id"],
+        "state": str(raw["state"]).lower(),
+        "guard": Guard(raw["eTag"], raw["creationTime"]),
+        "mark": _mark_of(raw),
+        "spec": normalise(model, {**raw, "metadata": own}),
+    }
+
+
+def _mark_of(raw: Mapping[str, Any]) -> Mark | None:
+    values = [item.get("value", "") for item in raw.get("metadata") or () if item.get("name") == MARK]
+    return Mark.parse(values[0]) if values else None
+
+
+def _pool(raw: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]]) -> LivePool:
+    errors = (f"{error.get('code')}: {error.get('message')}" for error in raw.get("resizeErrors") or ())
+    return LivePool(
+        **_common(Kind.POOL, PoolSpec, raw),
+        allocation=str(raw.get("allocationState", "steady")).lower(),
+        nodes=counts.get(raw["id"].lower(), {}),
+        current=raw.get("currentDedicatedNodes", 0) + raw.get("currentLowPriorityNodes", 0),
+        resize_errors=tuple(errors),
+    )
+
+
+def _node_counts(row: Mapping[str, Any]) -> dict[str, int]:
+    """Nodes by lower-case state, dedicated and spot together; states without nodes are left out."""
+    total: dict[str, int] = {}
+    for part in ("dedicated", "lowPriority"):
+        for state, count in (row.get(part) or {}).items():
+            if state != "total" and count:
+                total[state.lower()] = total.get(state.lower(), 0) + count
+    return total
+
+
+def _job(raw: Mapping[str, Any]) -> LiveJob:
+    info = raw.get("executionInfo") or {}
+    failed = info.get("schedulingError") or {}
+    return LiveJob(
+        **_common(Kind.JOB, JobSpec, raw),
+        terminate_reason=info.get("terminateReason", ""),
+        scheduling_error=f"{failed.get('code')}: {failed.get('message')}" if failed else "",
+    )
+
+
+def _task(raw: Mapping[str, Any], job: LiveJob) -> LiveTask:
+    info = raw.get("executionInfo") or {}
+    failure = info.get("failureInfo") or {}
+    return LiveTask(
+        name=raw["id"],
+        state=str(raw["state"]).lower(),
+        guard=Guard(raw["eTag"], raw["creationTime"]),
+        spec=normalise(TaskSpec, raw, parent=job.spec),
+        node=(raw.get("nodeInfo") or {}).get("nodeId", ""),
+        exit_code=info.get("exitCode"),
+        failed=str(info.get("result", "")).lower() == "failure",
+        failure=f"{failure.get('code')}: {failure.get('message')}" if failure else "",
+    )
+
+
+def _node_run(raw: Mapping[str, Any]) -> NodeRun:
+    return NodeRun(
+        node=raw["nodeId"],
+        pool=raw.get("poolId", ""),
+        preparation=_run(raw.get("jobPreparationTaskExecutionInfo")),
+        release=_run(raw.get("jobReleaseTaskExecutionInfo")),
+    )
+
+
+def _run(raw: Mapping[str, Any] | None) -> Run | None:
+    if not raw:
+        return None
+    failure = raw.get("failureInfo") or {}
+    return Run(
+        state=str(raw.get("state", "")).lower(),
+        exit_code=raw.get("exitCode"),
+        result=str(raw.get("result", "")).lower(),
+        failure=f"{failure.get('code')}: {failure.get('message')}" if failure else "",
+        retries=raw.get("retryCount"),
+        started=raw.get("startTime", ""),
+        ended=raw.get("endTime", ""),
+        directory=raw.get("taskRootDirectory", ""),
+    )
+
+
+def _size(row: Mapping[str, Any]) -> int | None:
+    return None if row.get("isDirectory") else int((row.get("properties") or {}).get("contentLength", 0))

@@ -1,0 +1,84 @@
+"""`reconciler emulator`: the local Azure Batch that commands use when no account is configured."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reconciler.cli.options import add_output
+
+if TYPE_CHECKING:
+    from reconciler.emulator.control import Running
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser("emulator", help="the local Azure Batch", description=__doc__)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, text in (
+        ("start", "start it, unless it runs"),
+        ("stop", "end it and every process it runs"),
+        ("status", "where it is; exit 1 when it does not run"),
+        ("reset", "stop it and forget every pool and job"),
+    ):
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument("--state", metavar="DIR", help="its state (default: below the user's state directory)")
+        if name == "start":
+            action.add_argument("--port", metavar="N", type=_port, default=0, help="port on loopback (any free one)")
+        if name in ("start", "status"):
+            action.add_argument("--format", choices=("text", "json"), default="text")
+        add_output(action)
+        action.set_defaults(run=run)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, found {text!r}")
+    return int(text)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Start, stop, ask, forget."""
+    from reconciler.cli.stack import emulator_directory
+    from reconciler.emulator import control
+    from reconciler.errors import TargetError
+
+    state = Path(arguments.state) if arguments.state else emulator_directory(os.environ)
+    try:
+        match arguments.action:
+            case "start":
+                return _show(control.start(state, port=arguments.port), arguments.format)
+            case "stop":
+                print("Stopped." if control.stop(state) else "It was not running.")
+            case "reset":
+                control.reset(state)
+                print("Stopped, and its pools and jobs forgotten.")
+            case _:
+                return _show(control.status(state), arguments.format)
+    except control.EmulatorError as error:
+        raise TargetError(str(error)) from error
+    return 0
+
+
+def _show(running: "Running | None", format_: str) -> int:
+    if running is None:
+        print("{}" if format_ == "json" else "The emulator is not running.")
+        return 1
+    facts = {
+        "endpoint": running.endpoint,
+        "account": running.account,
+        "key": running.key,
+        "state": str(running.state),
+        "pid": running.pid,
+    }
+    if format_ == "json":
+        print(json.dumps(facts, indent=2))
+    else:
+        print(
+            f"export AZURE_BATCH_ENDPOINT={running.endpoint}\n"
+            f"export AZURE_BATCH_ACCOUNT={running.account}\n"
+            f"export AZURE_BATCH_ACCESS_KEY={running.key}\n"
+            f"# process {running.pid}, state in {running.state}"
+        )
+    return 0

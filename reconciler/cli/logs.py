@@ -1,0 +1,138 @@
+"""`reconciler logs`: what tasks wrote, and files of nodes.
+
+job/NAME prints the standard output of its tasks; --task preparation|release that of each node's run;
+'node/POOL/*:shared/FILE' prints a file of every node of a pool.
+"""
+
+import argparse
+import asyncio
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.cli.options import add_output, add_target
+
+if TYPE_CHECKING:
+    from reconciler.azure import Account
+    from reconciler.observed import LiveJob
+
+JOB: Final = re.compile(r"job/([A-Za-z0-9_:-]+)")
+NODE: Final = re.compile(r"node/([A-Za-z0-9_-]+)/([^/:]+):(.+)")
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "logs",
+        help="print output of tasks and files of nodes",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("address", metavar="ADDR", help="job/NAME, or node/POOL/NODE:PATH (* for every node)")
+    parser.add_argument("--node", metavar="ID", help="only what ran on this node; the beginning of its id is enough")
+    parser.add_argument("--task", metavar="ID", help="one task, or preparation or release of each node")
+    parser.add_argument("--file", metavar="NAME", help="file in the task directory (stdout.txt)")
+    add_target(parser)
+    add_output(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Find the files, print each under its name."""
+    from reconciler.cli.stack import choose_target
+    from reconciler.errors import UsageError
+
+    job, node = JOB.fullmatch(arguments.address), NODE.fullmatch(arguments.address)
+    if not job and not node:
+        raise UsageError(f"expected job/NAME or node/POOL/NODE:PATH, found {arguments.address!r}")
+    if node and (arguments.task or arguments.node or arguments.file):
+        raise UsageError("--task, --node and --file go with job/NAME")
+    target = choose_target(arguments)
+    print(f"Target: {target}", file=sys.stderr)
+    return asyncio.run(_logs(arguments, job, node, target))
+
+
+async def _logs(
+    arguments: argparse.Namespace, job: "re.Match[str] | None", node: "re.Match[str] | None", target: Any
+) -> int:
+    from reconciler.cli.stack import account
+
+    async with account(target) as there:
+        if node is not None:
+            return await _node_files(there, *node.groups())
+        assert job is not None
+        return await _job_files(there, job.group(1), arguments)
+
+
+async def _node_files(there: "Account", pool: str, wanted: str, path: str) -> int:
+    from reconciler.errors import UsageError
+    from reconciler.model.desired import Key, Kind
+
+    live = (await there.observe()).pools.get(Key.of(Kind.POOL, pool))
+    if live is None:
+        raise UsageError(f"there is no pool/{pool}")
+    nodes = [node.id for node in await there.nodes(live) if wanted == "*" or node.id.startswith(wanted)]
+    if not nodes:
+        raise UsageError(f"pool/{live.name} has no node{'s' if wanted == '*' else f' {wanted}'}")
+    return await _print_each([(f"{path} on {node}", there.node_file(live.name, node, path)) for node in nodes])
+
+
+async def _job_files(there: "Account", name: str, arguments: argparse.Namespace) -> int:
+    from reconciler.errors import UsageError
+    from reconciler.model.desired import Key, Kind
+
+    job = (await there.observe()).jobs.get(Key.of(Kind.JOB, name))
+    if job is None:
+        raise UsageError(f"there is no job/{name}")
+    file = arguments.file or "stdout.txt"
+    if arguments.task in ("preparation", "release"):
+        return await _run_files(there, job, arguments.task, file, arguments.node)
+    tasks = (await there.tasks(job)).values()
+    chosen = [
+        task
+        for task in tasks
+        if task.node
+        and (arguments.task is None or task.id == arguments.task.lower())
+        and task.node.startswith(arguments.node or "")
+    ]
+    if not chosen:
+        which = f"task {arguments.task}" if arguments.task else "task"
+        raise UsageError(f"{job.address} has no {which} that ran{f' on {arguments.node}' if arguments.node else ''}")
+    found = [
+        (f"task {task.name} on {task.node}: {file}", there.task_file(job.name, task.name, file))
+        for task in sorted(chosen, key=lambda task: task.id)
+    ]
+    return await _print_each(found)
+
+
+async def _run_files(there: "Account", job: "LiveJob", kind: str, file: str, node: str | None) -> int:
+    """Preparation and release tasks are no tasks of the job's list: their files are read through the node."""
+    from reconciler.errors import UsageError
+
+    found = []
+    for run in await there.node_runs(job):
+        part = run.preparation if kind == "preparation" else run.release
+        if part is not None and run.node.startswith(node or ""):
+            path = f"{part.directory.replace(chr(92), '/')}/{file}"
+            found.append((f"{kind} on {run.node}: {file}", there.node_file(run.pool, run.node, path)))
+    if not found:
+        raise UsageError(f"{job.address}: {kind} ran on no node{f' {node}' if node else ''}")
+    return await _print_each(found)
+
+
+async def _print_each(files: list[tuple[str, Any]]) -> int:
+    """Every file under its name; a file that cannot be read is said on stderr and makes the exit code 1."""
+    from reconciler.errors import BatchError
+
+    code = 0
+    for position, (title, reading) in enumerate(files):
+        try:
+            content = await reading
+        except BatchError as error:
+            print(f"error: {error}", file=sys.stderr)
+            code = 1
+            continue
+        print(("\n" if position else "") + f"==> {title} <==", flush=True)
+        sys.stdout.buffer.write(content if content.endswith(b"\n") or not content else content + b"\n")
+        sys.stdout.buffer.flush()
+    return code

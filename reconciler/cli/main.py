@@ -1,0 +1,82 @@
+"""Parse, run, and turn what happened into an exit code.
+
+0 done or no changes; 1 error; 64 the manifests or the command line are wrong. With --detailed-exitcode also: plan 2
+changes; apply and destroy 3 in progress and safe to run again, 4 blocked, 6 partly failed.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final, NoReturn
+
+from reconciler import __version__
+
+EXIT_ERROR: Final = 1
+EXIT_USAGE: Final = 64
+COMMANDS: Final = ("validate", "plan", "apply", "destroy", "status", "logs", "emulator")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with the exit code of this tool for a wrong command line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: error: {message}\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command with its flags."""
+    parser = Parser(
+        prog="reconciler",
+        description="Keeps an Azure Batch account equal to a folder of YAML manifests.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        import_module(f"reconciler.cli.{name}").add(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is the answer."""
+    arguments = build_parser().parse_args(argv)
+    from reconciler.errors import ManifestErrors, ReconcilerError, UsageError
+
+    try:
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`): nothing is wrong, and nothing can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ManifestErrors as errors:
+        count = len(errors.findings)
+        return _say(
+            arguments, f"{errors}\n{count} error{'s' if count > 1 else ''} in the manifests; nothing was sent.", 64
+        )
+    except UsageError as error:
+        return _say(arguments, f"error: {error}", EXIT_USAGE)
+    except ReconcilerError as error:
+        return _say(arguments, f"error: {error}", EXIT_ERROR)
+    except OSError as error:
+        return _say(arguments, f"error: {error}", EXIT_ERROR)
+    except KeyboardInterrupt:
+        return _say(arguments, "Interrupted.", EXIT_ERROR)
+
+
+def _say(arguments: argparse.Namespace, text: str, code: int) -> int:
+    """An error for people; with --debug the traceback comes first."""
+    if getattr(arguments, "debug", False):
+        import traceback
+
+        traceback.print_exc()
+    print(text, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

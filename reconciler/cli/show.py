@@ -1,0 +1,138 @@
+"""What a run shows while it runs: a live view on a terminal, plain lines elsewhere."""
+
+import argparse
+import os
+import sys
+import time
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from reconciler.errors import BatchError
+from reconciler.executor import Pass
+from reconciler.lifecycle.steps import Verb, Wait
+from reconciler.observed import NodeRun, short
+from reconciler.render.text import Paint, plain
+from reconciler.status import Outcome, Progress, outcome, receipt_lines
+
+_STYLES: Final = {"green": "32", "yellow": "33", "red": "31", "bold": "1", "dim": "2"}
+PAST: Final = {
+    Verb.CREATE: "created",
+    Verb.UPDATE: "updated",
+    Verb.REPLACE_PROPERTIES: "updated",
+    Verb.RESIZE: "resize requested",
+    Verb.ENABLE: "enable requested",
+    Verb.ADD_TASKS: "tasks added",
+    Verb.UPDATE_TASKS: "tasks updated",
+    Verb.CONFIRM_TASKS: "tasks confirmed",
+    Verb.TERMINATE: "terminate requested",
+    Verb.DELETE: "delete requested",
+}
+
+
+def colours(arguments: argparse.Namespace) -> bool:
+    """Whether standard output takes colours: a terminal, and nobody said no (https://no-color.org)."""
+    return sys.stdout.isatty() and not arguments.no_color and not os.environ.get("NO_COLOR")
+
+
+def painter(arguments: argparse.Namespace) -> Paint:
+    """How this command colours its text."""
+
+    def paint(text: str, style: str) -> str:
+        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
+
+    return paint if colours(arguments) else plain
+
+
+class Progressing:
+    """Events of a run as lines, each said once; on a terminal what is waited for stands below them and moves."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        coloured = colours(arguments)
+        self._console = Console(no_color=not coloured, highlight=False, soft_wrap=True)
+        self._live = Live(console=self._console, transient=True, auto_refresh=False) if sys.stdout.isatty() else None
+        self._began = time.monotonic()
+        self._said: dict[str, str] = {}
+        self._seen_before = False
+
+    def __enter__(self) -> "Progressing":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def passed(self, this: Pass) -> None:
+        """Preparation of each node, then what is waited for and how far the tasks are."""
+        self._node_runs(this)
+        waits = [
+            f"{entry.address}: {entry.step}" for entry in this.plan.entries.values() if isinstance(entry.step, Wait)
+        ]
+        if self._live is not None:
+            lines = [f"  … {line}" for line in waits] + [f"  … {_bar(job)}" for job in this.progress]
+            elapsed = f"  {time.monotonic() - self._began:.0f} s"
+            self._live.update(Text("\n".join([*lines, elapsed]) if lines else "", style="dim"), refresh=True)
+            return
+        for line in waits:
+            self._once(line.partition(":")[0], line)
+        for job in this.progress:
+            if not job.is_over or f"{job.address} tasks" in self._said:
+                self._once(f"{job.address} tasks", _words(job))
+
+    def receipt(self, address: str, nodes: tuple[NodeRun, ...]) -> None:
+        """The results that the delete erases."""
+        self._say(f"{address}: receipt, before it is deleted")
+        for line in receipt_lines(nodes):
+            self._say(f"    {line}")
+
+    def acted(self, outcome: Outcome) -> None:
+        """One action, done or refused."""
+        if outcome.error is None:
+            count = f"{len(outcome.action.tasks)} " if outcome.action.tasks else ""
+            self._say(f"{outcome.address}: {count}{PAST[outcome.action.verb]}")
+        else:
+            self._say(f"{outcome.address}: {outcome.error}", "red")
+
+    def retried(self, address: str, error: BatchError, seconds: float) -> None:
+        """A request that will be tried again."""
+        self._say(f"{address}: {error}; trying again in {seconds:g} s", "yellow")
+
+    def _node_runs(self, this: Pass) -> None:
+        """Preparation and release per node, each change said once; what was over before we looked is no news."""
+        for job in this.observed.jobs.values():
+            if job.key not in this.plan.entries:
+                continue
+            for run in job.nodes or ():
+                for kind, part in (("preparation", run.preparation), ("release", run.release)):
+                    if part is None:
+                        continue
+                    line = f"{job.address}: {kind} on {short(run.node)}: {outcome(run, kind)}"
+                    if part.is_over and not self._seen_before:
+                        self._said[f"{job.address} {run.node} {kind}"] = line
+                    self._once(f"{job.address} {run.node} {kind}", line)
+        self._seen_before = True
+
+    def _once(self, subject: str, line: str) -> None:
+        """Say a line unless it is what was last said of its subject."""
+        if self._said.get(subject) != line:
+            self._said[subject] = line
+            self._say(line)
+
+    def _say(self, line: str, style: str = "") -> None:
+        self._console.print(Text(line, style=style))
+
+
+def _words(job: Progress) -> str:
+    running = f", {job.running} running" if job.running else ""
+    failed = f", {job.failed} failed" if job.failed else ""
+    return f"{job.address}: tasks {job.done} of {job.total} done{running}{failed}"
+
+
+def _bar(job: Progress) -> str:
+    width = 24
+    full = width * job.done // max(job.total, 1)
+    return f"{_words(job)}  [{'#' * full}{'.' * (width - full)}]"

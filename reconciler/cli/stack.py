@@ -1,0 +1,164 @@
+"""From arguments to the manifests, the target account and the context of decisions."""
+
+import argparse
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from reconciler.errors import Finding, ManifestErrors, TargetError, UsageError
+from reconciler.lifecycle.steps import Consents, Context
+from reconciler.model.desired import Desired, Key, Kind, Stack
+from reconciler.observed import Observed
+from reconciler.store import state_directory
+
+if TYPE_CHECKING:
+    from reconciler.azure import Account
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The account a command talks to. *key* None: a token of `DefaultAzureCredential`."""
+
+    endpoint: str
+    account: str | None
+    key: str | None
+    local: bool
+
+    def __str__(self) -> str:
+        name = f" (account {self.account})" if self.account else ""
+        return f"local emulator at {self.endpoint}{name}" if self.local else f"{self.endpoint}{name}"
+
+
+def load_manifests(arguments: argparse.Namespace) -> Desired:
+    """The desired state that the command line names."""
+    from reconciler.manifest import load
+
+    return load(arguments.paths, variables=_variables(arguments), environment=os.environ)
+
+
+def _variables(arguments: argparse.Namespace) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for path in arguments.var_file:
+        values |= _var_file(Path(path))
+    for item in arguments.var:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--var expects NAME=VALUE, found {item!r}")
+        values[name] = value
+    return values
+
+
+def _var_file(path: Path) -> dict[str, str]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"--var-file {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ManifestErrors([Finding(str(path), 0, 0, "", f"expected YAML: {error}")]) from error
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ManifestErrors([Finding(str(path), 0, 0, "", "expected a mapping of variable names to values")])
+    wrong = [name for name, value in content.items() if isinstance(value, dict | list) or value is None]
+    if wrong:
+        raise ManifestErrors([Finding(str(path), 0, 0, name, "expected a string, number or boolean") for name in wrong])
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in content.items()}
+
+
+def choose_target(arguments: argparse.Namespace, stack: Stack | None = None) -> Target:
+    """The account: flags, then the Stack's, then the environment; without any of them the local emulator.
+
+    Raises TargetError when the Stack and the environment name different accounts: which one is meant cannot be guessed.
+    """
+    environment = os.environ
+    declared = stack.endpoint if stack else None
+    from_environment = environment.get("AZURE_BATCH_ENDPOINT") or None
+    if not arguments.endpoint and declared and from_environment and not _same(declared, from_environment):
+        raise TargetError(
+            f"the Stack names {declared} and AZURE_BATCH_ENDPOINT names {from_environment}: say which with --endpoint"
+        )
+    endpoint = arguments.endpoint or declared or from_environment
+    if endpoint is None:
+        if arguments.account:
+            raise TargetError("--account needs an endpoint: --endpoint or AZURE_BATCH_ENDPOINT")
+        return _emulator(environment)
+    return _account(endpoint, arguments.account or (stack.account if stack else None), environment)
+
+
+def _same(one: str, other: str) -> bool:
+    return one.rstrip("/").lower() == other.rstrip("/").lower()
+
+
+def _account(endpoint: str, account: str | None, environment: Mapping[str, str]) -> Target:
+    if "://" not in endpoint:
+        endpoint = f"https://{endpoint}"  # `az batch account show` prints the endpoint without a scheme
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise TargetError(f"expected an endpoint such as https://NAME.REGION.batch.azure.com, found {endpoint!r}")
+    key = environment.get("AZURE_BATCH_ACCESS_KEY") or None
+    account = account or environment.get("AZURE_BATCH_ACCOUNT") or None
+    if account is None and parts.hostname.endswith(".batch.azure.com"):
+        account = parts.hostname.partition(".")[0]
+    if key is None and parts.scheme == "http":
+        raise TargetError(f"{endpoint}: a token is sent over https only; give a key in AZURE_BATCH_ACCESS_KEY")
+    return Target(endpoint.rstrip("/"), account, key, local=False)
+
+
+def _emulator(environment: Mapping[str, str]) -> Target:
+    from reconciler.emulator import control
+
+    try:
+        running = control.start(emulator_directory(environment))
+    except control.EmulatorError as error:
+        raise TargetError(f"the local emulator could not be started: {error}") from error
+    return Target(running.endpoint, running.account, running.key, local=True)
+
+
+def emulator_directory(environment: Mapping[str, str]) -> Path:
+    """Where the embedded emulator keeps its state."""
+    return state_directory(environment) / "emulator"
+
+
+@asynccontextmanager
+async def account(target: Target) -> "AsyncIterator[Account]":
+    """The account behind a target."""
+    from reconciler.azure import connect
+
+    proxies = any(os.environ.get(name) for name in PROXIES) and not target.local
+    async with connect(target.endpoint, target.account, target.key, use_proxies=proxies) as there:
+        yield there
+
+
+def context_of(arguments: argparse.Namespace, stack: Stack) -> Context:
+    """Whose objects are kept and what a person agreed to. `--replace` is bound to incarnations by `bind_replace`."""
+    consents = Consents(
+        release_loss=frozenset(_job_key(text) for text in arguments.allow_release_loss),
+        release_failure=frozenset(_job_key(text) for text in arguments.allow_release_failure),
+    )
+    prunes = stack.prunes and not getattr(arguments, "no_prune", False)
+    return Context(stack.name, prunes, consents=consents)
+
+
+def bind_replace(arguments: argparse.Namespace, context: Context, observed: Observed) -> Context:
+    """The context with `--replace` bound to the jobs that exist now, so that it is spent once they are new."""
+    found = set()
+    for text in arguments.replace:
+        key = _job_key(text)
+        job = observed.jobs.get(key)
+        if job is None or not context.owns(job):
+            raise UsageError(f"--replace {text}: there is no such job of stack '{context.stack}'")
+        found.add((key, job.guard.born))
+    return replace(context, consents=replace(context.consents, replace=frozenset(found)))
+
+
+def _job_key(text: str) -> Key:
+    kind, slash, name = text.partition("/")
+    if kind != "job" or not slash or not name:
+        raise UsageError(f"expected an address such as job/NAME, found {text!r}")
+    return Key.of(Kind.JOB, name)

@@ -1,0 +1,155 @@
+"""`reconciler status`: sync and health of each object; job/NAME shows preparation and release of every node."""
+
+import argparse
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.cli.options import add_output, add_target, add_variables
+
+if TYPE_CHECKING:
+    from reconciler.azure import Account
+    from reconciler.model.desired import Desired
+
+ADDRESS: Final = re.compile(r"(pool|job)/([A-Za-z0-9_:-]+)")
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser("status", help="show sync and health", description=__doc__)
+    parser.add_argument("paths", metavar="PATH|ADDR", nargs="*", help="manifests, or one address such as job/NAME")
+    add_variables(parser)
+    add_target(parser)
+    add_output(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """One address, the objects of manifests, or everything that carries a mark."""
+    from reconciler.cli.stack import choose_target, load_manifests
+    from reconciler.errors import UsageError
+
+    addresses = [text for text in arguments.paths if ADDRESS.fullmatch(text) and not Path(text).exists()]
+    if addresses and len(arguments.paths) > 1:
+        raise UsageError("give one address, or manifests")
+    desired = load_manifests(arguments) if arguments.paths and not addresses else None
+    target = choose_target(arguments, desired.stack if desired else None)
+    print(f"Target: {target}\n")
+    return asyncio.run(_status(desired, addresses[0] if addresses else None, target))
+
+
+async def _status(desired: "Desired | None", address: str | None, target: Any) -> int:
+    from reconciler.cli.stack import account
+
+    async with account(target) as there:
+        if address is not None:
+            kind, name = address.split("/", 1)
+            return await (_pool(there, name) if kind == "pool" else _job(there, name))
+        return await (_manifests(there, desired) if desired is not None else _marked(there))
+
+
+async def _manifests(there: "Account", desired: "Desired") -> int:
+    from reconciler.executor import look, read_results
+    from reconciler.lifecycle.steps import Context
+    from reconciler.plan import make_plan
+    from reconciler.status import health, sync
+
+    context = Context(desired.stack.name, desired.stack.prunes)
+    observed = await read_results(there, desired, await look(there, desired, context, watch=True))
+    plan = make_plan(desired, observed, context)
+    rows, found = [], []
+    for entry in plan.entries.values():
+        live = observed.get(entry.key)
+        state, problems = health(live)
+        rows.append((entry.address, sync(entry), state, _detail(live)))
+        found += [f"! {entry.address}: {text}" for text in problems]
+        if entry.blocked is not None:
+            found.append(f"! {entry.address}: blocked: {entry.blocked}")
+    print(table(("OBJECT", "SYNC", "HEALTH", "STATE"), rows))
+    print("\n".join(["", *found]) if found else "", end="\n" if found else "")
+    return 0
+
+
+async def _marked(there: "Account") -> int:
+    """Everything in the account that any stack owns."""
+    from reconciler.status import health
+
+    observed = await there.observe()
+    things = [*observed.pools.values(), *observed.jobs.values()]
+    rows = [(live.address, live.mark.stack, health(live)[0], _detail(live)) for live in things if live.mark]
+    others = sum(live.mark is None for live in things)
+    print(table(("OBJECT", "STACK", "HEALTH", "STATE"), rows) if rows else "No stack owns anything here.")
+    if others:
+        print(f"\n{others} other objects carry no mark.")
+    return 0
+
+
+def _detail(live: object) -> str:
+    from reconciler.observed import LiveJob, LivePool
+
+    match live:
+        case LivePool() as pool:
+            nodes = ", ".join(f"{count} {state}" for state, count in sorted(pool.nodes.items()))
+            return f"{pool.state}, {pool.allocation}; nodes: {nodes or 'none'}"
+        case LiveJob() as job:
+            counts = job.counts
+            tasks = ""
+            if counts is not None:
+                tasks = f"; tasks: {counts.active} active, {counts.running} running, {counts.succeeded} succeeded"
+                tasks += f", {counts.failed} failed"
+            return job.state + tasks
+    return "absent"
+
+
+async def _pool(there: "Account", name: str) -> int:
+    from reconciler.errors import UsageError
+    from reconciler.model.desired import Key, Kind
+
+    pool = (await there.observe()).pools.get(Key.of(Kind.POOL, name))
+    if pool is None:
+        raise UsageError(f"there is no pool/{name}")
+    print(f"{pool.address}: {_detail(pool)}")
+    for text in pool.resize_errors:
+        print(f"! resize: {text}")
+    nodes = await there.nodes(pool)
+    if nodes:
+        print("\n" + table(("NODE", "STATE"), [(node.id, node.state) for node in nodes]))
+    return 0
+
+
+async def _job(there: "Account", name: str) -> int:
+    from dataclasses import replace
+
+    from reconciler.errors import UsageError
+    from reconciler.model.desired import Key, Kind
+    from reconciler.status import node_problems, outcome, task_problems
+
+    job = (await there.observe()).jobs.get(Key.of(Kind.JOB, name))
+    if job is None:
+        raise UsageError(f"there is no job/{name}")
+    runs, counts = await asyncio.gather(there.node_runs(job), there.task_counts(job))
+    job = replace(job, nodes=runs, counts=counts, tasks=await there.tasks(job) if counts.failed else {})
+    ended = f" ({job.terminate_reason})" if job.terminate_reason else ""
+    print(f"{job.address}: {_detail(job)}{ended}")
+    if job.scheduling_error:
+        print(f"! {job.scheduling_error}")
+    if runs:
+        rows = [(run.node, outcome(run, "preparation"), outcome(run, "release")) for run in runs]
+        print("\n" + table(("NODE", "PREPARATION", "RELEASE"), rows))
+    elif job.prepares:
+        print("\nNo node has run its preparation task.")
+    found = [*node_problems(job), *task_problems(job)]
+    if found:
+        print("\n" + "\n".join(f"! {text}" for text in found))
+    return 0
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Columns as wide as their content, as kubectl prints them."""
+    lines = [list(head), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

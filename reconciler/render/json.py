@@ -1,0 +1,63 @@
+"""Plans for programs, in the names Terraform's users know."""
+
+import json
+from typing import Any, Final
+
+from reconciler.lifecycle.steps import Verb
+from reconciler.plan import Entry, Plan
+from reconciler.render.mask import masked
+from reconciler.render.text import change_counts, kind_of_change, step_text
+
+FORMAT_VERSION: Final = "1.0"
+_ACTIONS: Final = {
+    "": ["no-op"],
+    "add": ["create"],
+    "change": ["update"],
+    "end": ["delete"],
+    "replace": ["delete", "create"],
+}
+
+
+def plan_json(plan: Plan, target: str) -> str:
+    """The plan as one JSON document: `resource_changes` has every object, `resource_drift` those changed behind us."""
+    document = {
+        "format_version": FORMAT_VERSION,
+        "kind": "Plan",
+        "target": target,
+        "stack": plan.stack,
+        "digest": plan.digest,
+        "summary": change_counts(plan),
+        "resource_changes": [_entry(plan, entry) for entry in plan.entries.values()],
+        "resource_drift": [_entry(plan, entry) for entry in plan.entries.values() if entry.drift and entry.changes],
+        "blocked": [
+            {"address": entry.address, "reason": entry.blocked.reason, "consent": entry.blocked.consent or None}
+            for entry in plan.blocked
+            if entry.blocked
+        ],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _entry(plan: Plan, entry: Entry) -> dict[str, Any]:
+    wanted, live = entry.wanted, entry.live
+    change = kind_of_change(entry)
+    actions = ["terminate"] if entry.verbs == (Verb.TERMINATE,) else _ACTIONS[change]
+    return {
+        "address": entry.address,
+        "kind": entry.key.kind,
+        "name": entry.address.partition("/")[2],
+        "change": {
+            "actions": actions,
+            "before": masked(dict(live.spec)) if live else None,
+            "after": masked(dict(wanted.spec)) if wanted else None,
+            "fields": [
+                {"path": field.name, "before": masked(field.old), "after": masked(field.new), "kind": field.kind}
+                for field in entry.changes
+            ],
+        },
+        "action_reason": entry.actions[0].reason if entry.actions else getattr(entry.step, "reason", None),
+        "road": [step_text(step) for step in entry.road],
+        "after": [other.address for other in plan.waits_for(entry.key)],
+        "notes": list(entry.notes),
+        "source": str(wanted.source) if wanted else None,
+    }

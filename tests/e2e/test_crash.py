@@ -1,0 +1,64 @@
+"""SIGKILL of apply at every write, before and after its effect: run again, same account, one release per node."""
+
+import time
+from typing import Any
+
+import pytest
+
+CREATING = ["POST /pools", "POST /jobs", "POST /jobs/j/addtaskcollection", "PATCH /jobs/j"]
+REMOVING = ["POST /jobs/j/terminate", "DELETE /jobs/j"]
+
+
+def kill_during(bench: Any, write: str) -> None:
+    """Kill apply while *write* is on its way: the service carries it out after the client has died."""
+    method, path = write.split()
+    bench.emulator.faults([{"kind": "delay", "method": method, "path": f"^{path}$", "times": 1, "seconds": 0.5}])
+    running = bench.start("apply", str(bench.folder), "--auto-approve")
+    reads = bench.last_request
+    wait_until(lambda: bench.last_request > reads + 2, "apply to look")
+    time.sleep(0.25)
+    running.kill()
+    running.communicate(timeout=10)
+
+
+def kill_after(bench: Any, write: str) -> None:
+    """Kill apply as soon as *write* was answered."""
+    seen = bench.last_request
+    running = bench.start("apply", str(bench.folder), "--auto-approve")
+    wait_until(lambda: write in bench.writes(since=seen) or running.poll() is not None, write)
+    running.kill()
+    running.communicate(timeout=10)
+
+
+def wait_until(met: Any, what: str, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < deadline, f"waited too long for {what}"
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("kill", [kill_during, kill_after])
+@pytest.mark.parametrize("write", CREATING)
+def test_a_kill_while_creating_is_made_good_by_the_next_run(bench: Any, kill: Any, write: str) -> None:
+    kill(bench, write)
+    bench.emulator.faults([])
+    assert bench.apply().code == 0
+    assert bench.apply().out.endswith("No changes. The account matches the manifests.\n")
+    prepared = bench.shared("prepared.txt")
+    assert set(map(tuple, prepared.values())) == {("j",)}
+    assert "4 succeeded, 0 failed" in bench.run("status", "job/j").out
+    assert bench.shared("released.txt") == {}
+
+
+@pytest.mark.parametrize("kill", [kill_during, kill_after])
+@pytest.mark.parametrize("write", REMOVING)
+def test_a_kill_while_removing_still_makes_one_release_per_node(bench: Any, kill: Any, write: str) -> None:
+    assert bench.apply().code == 0
+    prepared = bench.shared("prepared.txt")
+    bench.write(job=None)
+    kill(bench, write)
+    bench.emulator.faults([])
+    assert bench.apply().code == 0
+    assert bench.shared("released.txt") == {node: ["j"] for node in prepared}
+    assert bench.apply().out.endswith("No changes. The account matches the manifests.\n")
+    assert "job/j" not in bench.run("status").out
