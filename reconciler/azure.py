@@ -21,7 +21,7 @@ still meet another state; the service then answers 409, which means: look again.
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -52,6 +52,8 @@ API_VERSION: Final = "2025-06-01"
 JSON_TYPE: Final = "application/json; odata=minimalmetadata"
 CHUNK: Final = 100
 """Tasks in one collection, the service's maximum (REST reference, "Add Task Collection")."""
+AT_ONCE: Final = 8
+"""Requests of one action at once (chunks of tasks); how many actions run at once is the executor's business."""
 
 DENIED: Final = frozenset(
     {
@@ -191,7 +193,7 @@ class Account:
             case Verb.ADD_TASKS:
                 await self._add_tasks(path, what, action.tasks)
             case Verb.UPDATE_TASKS:
-                await asyncio.gather(*(self._update_task(path, name, task) for task in action.tasks))
+                await _all(self._update_task(path, name, task) for task in action.tasks)
 
     async def _create(self, collection: str, path: str, what: str, action: Action) -> None:
         assert action.mark is not None
@@ -215,7 +217,7 @@ class Account:
 
     async def _add_tasks(self, path: str, what: str, tasks: tuple[Task, ...]) -> None:
         chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
-        await asyncio.gather(*(self._add_chunk(path, what, chunk) for chunk in chunks))
+        await _all(self._add_chunk(path, what, chunk) for chunk in chunks)
 
     async def _add_chunk(self, path: str, what: str, tasks: tuple[Task, ...]) -> None:
         body = {"value": [task.body for task in tasks]}
@@ -235,7 +237,8 @@ class Account:
         what = f"update task/{job}/{task.name}"
         where = f"{path}/tasks/{_quote(task.name)}"
         there = await self._json("GET", where, what)
-        constraints = task.body.get("constraints") or {}
+        # Whole and with defaults written out: what a PUT leaves out is reset (recorded).
+        constraints = dict(task.spec.get("constraints") or {})
         await self._write("PUT", where, what, {"constraints": constraints}, Guard(there["eTag"], there["creationTime"]))
 
     # Requests
@@ -349,6 +352,23 @@ async def connect(endpoint: str, account: str | None, key: str | None, *, use_pr
 
     async with DefaultAzureCredential() as token, BatchClient(endpoint, token, **policies) as client:
         yield Account(client, endpoint)
+
+
+async def _all(requests: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Several requests of one action, a few at once. All are tried; the first refusal is raised when all have ended."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(request: Coroutine[Any, Any, None]) -> BatchError | None:
+        async with gate:
+            try:
+                await request
+            except BatchError as error:
+                return error
+            return None
+
+    refused = [error for error in await asyncio.gather(*map(one, requests)) if error is not None]
+    if refused:
+        raise refused[0]
 
 
 def _refusal(what: str, error: HttpResponseError) -> BatchError:

@@ -49,13 +49,15 @@ class Pass:
 
 @dataclass(frozen=True)
 class Result:
-    """The end of a run. *failures* are by object; *waiting* says what it was waiting for."""
+    """The end of a run. *failures* are by object; *waiting* says what it was waiting for; *worked* names the declared
+    jobs that were not over when the run first saw them."""
 
     end: End
     last: Pass
     outcomes: tuple[Outcome, ...]
     failures: Mapping[Key, str]
     waiting: tuple[str, ...]
+    worked: frozenset[Key]
 
 
 class Events(Protocol):
@@ -108,6 +110,7 @@ class Run:
     approved: dict[Key, tuple[Verb, ...]]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     outcomes: list[Outcome] = field(default_factory=list)
+    _worked: set[Key] = field(default_factory=set)
     _trouble: dict[Key, _Trouble] = field(default_factory=dict)
 
     async def converge(self) -> Result:
@@ -137,6 +140,8 @@ class Run:
             lambda: look(self.reader, self.desired, self.context, watch=self.settings.work)
         )
         plan = make_plan(self.desired, observed, self.context)
+        jobs = (key for key in self.desired.objects if key in observed.jobs)
+        self._worked |= {key for key in jobs if observed.jobs[key].state != "completed"}
         return Pass(plan, observed, progress(self.desired, observed) if self.settings.work else ())
 
     async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T:
@@ -272,7 +277,7 @@ class Run:
             end = End.BLOCKED
         else:
             end = End.IN_PROGRESS if this.plan.has_changes else End.SETTLED
-        return Result(end, this, tuple(self.outcomes), failures, waiting)
+        return Result(end, this, tuple(self.outcomes), failures, waiting, frozenset(self._worked))
 
 
 def _name(entry: Entry) -> str:
@@ -302,15 +307,16 @@ async def look(reader: BatchReader, desired: Desired, context: Context, *, watch
     observed = await reader.observe()
     observed = await read_details(reader, observed, for_decisions(desired, observed, context))
     if watch:
-        observed = await read_details(reader, observed, for_watching(desired, observed))
-        ended = for_watching(desired, observed)  # counts are known now: which jobs may have ended
-        observed = await read_details(reader, observed, Reading(tasks=ended.tasks))
+        for _ in ("counts", "what the counts ask for"):
+            observed = await read_details(reader, observed, for_watching(desired, observed))
     return observed
 
 
-async def read_results(reader: BatchReader, desired: Desired, observed: Observed) -> Observed:
-    """The snapshot with everything that a last account of the declared work shows."""
-    return await read_details(reader, observed, for_results(desired, observed))
+async def read_results(reader: BatchReader, observed: Observed, jobs: frozenset[Key]) -> Observed:
+    """The snapshot with everything that a last account of these jobs shows."""
+    for _ in ("counts", "what the counts ask for"):
+        observed = await read_details(reader, observed, for_results(observed, jobs))
+    return observed
 
 
 async def read_details(reader: BatchReader, observed: Observed, reading: Reading) -> Observed:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle.job import UNFINISHED
 from reconciler.lifecycle.steps import Context
-from reconciler.model.desired import Desired, Key, Kind
+from reconciler.model.desired import Desired, Key
 from reconciler.observed import LiveJob, Observed
 
 
@@ -58,27 +58,32 @@ def _may_go(desired: Desired, job: LiveJob, context: Context) -> bool:
 
 
 def for_watching(desired: Desired, observed: Observed) -> Reading:
-    """What the live view and the wait for declared tasks need: counts while tasks run, the tasks themselves once all
-    may have ended, preparation per node, and which nodes are there."""
+    """What the live view and the wait for declared tasks need of jobs that have not ended: counts while tasks run,
+    the tasks themselves once all may have ended, preparation per node and which nodes are there while work goes on.
+
+    A job is asked about once more when its counts are known; the account's quota of active jobs bounds the requests.
+    """
     counts, tasks, runs, nodes = set(), set(), set(), set()
     for key, wanted in desired.objects.items():
         job = observed.jobs.get(key)
-        if job is None or job.state == "deleting":
+        if job is None or not wanted.tasks or job.state not in UNFINISHED:
             continue
-        if wanted.tasks and job.state in UNFINISHED:
-            counts.add(key)
-            if job.counts is not None and job.counts.completed >= len(wanted.tasks):
-                tasks.add(key)
-        if job.prepares:
+        counts.add(key)
+        if job.counts is None:
+            continue
+        if job.counts.completed >= len(wanted.tasks):
+            tasks.add(key)
+        elif job.prepares:
             runs.add(key)
             if job.pool is not None and job.pool in observed.pools:
                 nodes.add(job.pool)
     return Reading(frozenset(tasks), frozenset(counts), frozenset(runs), frozenset(nodes))
 
 
-def for_results(desired: Desired, observed: Observed) -> Reading:
-    """What a last account of the declared work needs: every task, every node."""
-    jobs = frozenset(key for key in desired.objects if key.kind is Kind.JOB and key in observed.jobs)
-    with_tasks = frozenset(key for key in jobs if desired.objects[key].tasks)
-    pools = frozenset(key for key in desired.objects if key.kind is Kind.POOL and key in observed.pools)
-    return Reading(tasks=with_tasks, counts=with_tasks, runs=jobs, nodes=pools)
+def for_results(observed: Observed, jobs: frozenset[Key]) -> Reading:
+    """What a last account of these jobs needs: counts, every node's preparation and release, and the tasks of those
+    that have failed ones."""
+    there = {key: observed.jobs[key] for key in jobs if key in observed.jobs}
+    failed = frozenset(key for key, job in there.items() if job.counts is not None and job.counts.failed)
+    prepared = frozenset(key for key, job in there.items() if job.prepares)
+    return Reading(tasks=failed, counts=frozenset(there), runs=prepared)

@@ -58,7 +58,7 @@ async def _apply(arguments: argparse.Namespace, desired: "Desired", target: "Tar
             return 1
         result = await converge(arguments, there, desired, context, plan, target)
         last = result.last
-        observed = await read_results(there, desired, last.observed)
+        observed = await read_results(there, last.observed, result.worked)
         return report(arguments, desired, replace(result, last=replace(last, observed=observed)))
 
 

@@ -57,7 +57,8 @@ async def _manifests(there: "Account", desired: "Desired") -> int:
     from reconciler.status import health, sync
 
     context = Context(desired.stack.name, desired.stack.prunes)
-    observed = await read_results(there, desired, await look(there, desired, context, watch=True))
+    observed = await look(there, desired, context, watch=False)
+    observed = await read_results(there, observed, frozenset(desired.objects) & observed.jobs.keys())
     plan = make_plan(desired, observed, context)
     rows, found = [], []
     for entry in plan.entries.values():

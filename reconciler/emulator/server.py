@@ -36,6 +36,7 @@ LOG = logging.getLogger("reconciler.emulator")
 HOST = "127.0.0.1"
 CONTROL = "/$emulator/"
 _CHUNK = 1 << 18
+_EMPTY = "empty"  # marks a chunked response without a body
 _SHORT_POLL, _LONG_POLL, _LONG_WAIT = 0.01, 0.1, 1.0  # seconds between looks at running processes; without any
 _BRISK = 1.0  # seconds after the last request or change during which the short poll is used
 
@@ -74,7 +75,10 @@ class Server:
     async def run(self, listening: asyncio.Event, sock: Any) -> None:
         """Serve on the bound socket until `end` is called or the account has been idle for long enough."""
         self._engine.resume(self._clock.now())
-        runner = web.ServerRunner(web.Server(self._serve, access_log=None, auto_decompress=False), shutdown_timeout=1.0)
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        app.on_response_prepare.append(_drop_content_type)
+        runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=1.0)
         await runner.setup()
         await web.SockSite(runner, sock).start()
         listening.set()
@@ -116,14 +120,14 @@ class Server:
 
     # --- requests
 
-    async def _serve(self, raw: web.BaseRequest) -> web.StreamResponse:
+    async def _serve(self, raw: web.Request) -> web.StreamResponse:
         self._last_request = time.monotonic()
         path, query = _split_target(raw.raw_path)
         if unquote(path).startswith(CONTROL):
             return await self._serve_control(raw, unquote(path))
         return await self._serve_batch(raw, path, query)
 
-    async def _serve_batch(self, raw: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
+    async def _serve_batch(self, raw: web.Request, path: str, query: str) -> web.StreamResponse:
         fault = self._faults.next(raw.method, unquote(path))
         if fault is not None and fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
@@ -145,7 +149,7 @@ class Server:
         return await self._send(raw, answer, request_id, headers)
 
     async def _answer(
-        self, raw: web.BaseRequest, path: str, query: str, headers: dict[str, str], base: str, request_id: str
+        self, raw: web.Request, path: str, query: str, headers: dict[str, str], base: str, request_id: str
     ) -> Answer:
         try:
             signed = auth.Signed(raw.method, path, query, headers)
@@ -158,7 +162,7 @@ class Server:
         except ServiceError as error:
             return error_answer(error, base, self._clock.now(), request_id)
 
-    async def _read_body(self, raw: web.BaseRequest) -> bytes:
+    async def _read_body(self, raw: web.Request) -> bytes:
         limit = self._limits.body_bytes
         body = bytearray()
         if (raw.content_length or 0) <= limit:
@@ -170,7 +174,7 @@ class Server:
                 return bytes(body)
         raise refuse("RequestBodyTooLarge", ("MaxLimit", str(limit)))
 
-    def _base(self, raw: web.BaseRequest) -> str:
+    def _base(self, raw: web.Request) -> str:
         """Scheme, host and port as the client wrote them, if they can only mean this server."""
         host = raw.headers.get("Host", "")
         port = self._settings.port
@@ -183,14 +187,14 @@ class Server:
             return answer
         return Answer(answer.status, answer.body, {"Retry-After": f"{fault.retry_after:g}"}, reason=answer.reason)
 
-    def _reset(self, raw: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
+    def _reset(self, raw: web.Request, path: str, query: str) -> web.StreamResponse:
         self._log.add(raw.method, unquote(path), query, 0)
         if raw.transport is not None:
             raw.transport.abort()
         raise ConnectionResetError("a fault was asked for")
 
     async def _send(
-        self, raw: web.BaseRequest, answer: Answer, request_id: str, asked: dict[str, str]
+        self, raw: web.Request, answer: Answer, request_id: str, asked: dict[str, str]
     ) -> web.StreamResponse:
         headers = {
             "request-id": request_id,
@@ -212,7 +216,7 @@ class Server:
 
     # --- control routes, outside of Batch
 
-    async def _serve_control(self, raw: web.BaseRequest, path: str) -> web.StreamResponse:
+    async def _serve_control(self, raw: web.Request, path: str) -> web.StreamResponse:
         name = path.removeprefix(CONTROL)
         if name == "health" and raw.method == "GET":
             return web.json_response({"account": self._settings.account, "pid": os.getpid()})
@@ -230,7 +234,7 @@ class Server:
                 return web.json_response(entries)
         return web.json_response({"error": "no such control route"}, status=404)
 
-    def _may_control(self, raw: web.BaseRequest) -> bool:
+    def _may_control(self, raw: web.Request) -> bool:
         given = raw.headers.get("X-Emulator-Key", "")
         if given:
             return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._settings.key.encode())
@@ -243,7 +247,7 @@ class Server:
             return False
         return True
 
-    async def _install_faults(self, raw: web.BaseRequest) -> web.StreamResponse:
+    async def _install_faults(self, raw: web.Request) -> web.StreamResponse:
         try:
             rules = faults.parse(json.loads(await self._read_body(raw)))
         except (ValueError, RecursionError, faults.BadRule, ServiceError) as error:
@@ -260,6 +264,12 @@ def _split_target(target: str) -> tuple[str, str]:
     return path, query.partition("#")[0]
 
 
+async def _drop_content_type(request: web.Request, response: web.StreamResponse) -> None:
+    """An empty answer has no content type (R26); aiohttp would add one because it cannot know the length."""
+    if response.get(_EMPTY):
+        del response.headers["Content-Type"]
+
+
 def _plain(answer: Answer, headers: dict[str, str], *, head: bool) -> web.Response:
     if answer.body is not None and not head:
         body = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
@@ -270,10 +280,11 @@ def _plain(answer: Answer, headers: dict[str, str], *, head: bool) -> web.Respon
         response.set_status(answer.status, " ".join(answer.reason.split()))
     elif answer.status not in (204, 304) and not head:
         response.enable_chunked_encoding()  # as the service frames its answers (R26)
+        response[_EMPTY] = answer.body is None
     return response
 
 
-async def _send_file(raw: web.BaseRequest, answer: Answer, headers: dict[str, str]) -> web.StreamResponse:
+async def _send_file(raw: web.Request, answer: Answer, headers: dict[str, str]) -> web.StreamResponse:
     """As many bytes as the file had when it was found, or fewer if it shrinks meanwhile."""
     if answer.file is None:
         raise AssertionError("no file to send")

@@ -103,6 +103,7 @@ def test_answers_carry_the_services_headers(raw, make_job, emulator):
     assert written.body == b""
     assert written.headers["dataserviceid"] == f"{emulator.endpoint}/jobs/{job_id}"
     assert written.headers["transfer-encoding"] == "chunked"
+    assert "content-type" not in written.headers
     listed = raw("GET", "/jobs")
     assert listed.json["odata.metadata"] == f"{emulator.endpoint}/$metadata#jobs"
     assert "etag" not in listed.headers

@@ -1,5 +1,6 @@
 """SIGKILL of apply at every write, before and after its effect: run again, same account, one release per node."""
 
+import random
 import time
 from typing import Any
 
@@ -62,3 +63,27 @@ def test_a_kill_while_removing_still_makes_one_release_per_node(bench: Any, kill
     assert bench.shared("released.txt") == {node: ["j"] for node in prepared}
     assert bench.apply().out.endswith("No changes. The account matches the manifests.\n")
     assert "job/j" not in bench.run("status").out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_kills_at_any_moment_leave_nothing_undone_and_nothing_done_twice(bench: Any, seed: int) -> None:
+    moments = random.Random(seed)
+    killed_until_done(bench, moments)
+    assert "4 succeeded, 0 failed" in bench.run("status", "job/j").out
+    prepared = bench.shared("prepared.txt")
+    bench.write(job=None)
+    killed_until_done(bench, moments)
+    assert bench.shared("released.txt") == {node: ["j"] for node in prepared}
+    assert "job/j" not in bench.run("status").out
+
+
+def killed_until_done(bench: Any, moments: random.Random) -> None:
+    """Run apply again and again, each time killed at a random moment, at last left alone."""
+    for _ in range(4):
+        running = bench.start("apply", str(bench.folder), "--auto-approve")
+        time.sleep(moments.uniform(0.3, 1.6))
+        running.kill()
+        running.communicate(timeout=10)
+    assert bench.apply().code == 0
+    assert bench.apply().out.endswith("No changes. The account matches the manifests.\n")

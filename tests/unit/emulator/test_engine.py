@@ -134,6 +134,20 @@ def test_preparation_that_cannot_start_bars_the_node_without_retry(account):
     assert [node.state for node in account.nodes()] == ["idle", "idle"]
 
 
+def test_a_node_that_was_prepared_but_ran_no_task_gets_no_release(account):
+    account.pool()
+    job = account.job(jobPreparationTask={"commandLine": "5 0"}, jobReleaseTask={"commandLine": "1 0"})
+    task = account.task(job)
+    account.pass_time(2)
+    assert task.state == "preparing"
+    account.do(tasks.delete, task)
+    account.pass_time(10)
+    account.do(jobs.terminate_by_request, job, None)
+    account.pass_time(10)
+    assert job.state == "completed"
+    assert (len(account.driver.words("jobpreparation")), account.driver.words("jobrelease")) == (1, [])
+
+
 def test_a_barred_node_serves_other_jobs_and_a_new_node_serves_the_job(account):
     pool = account.pool()
     stuck = account.job("stuck", jobPreparationTask={"commandLine": "1 1"})

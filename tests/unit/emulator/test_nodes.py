@@ -1,0 +1,139 @@
+"""The process driver by itself: real processes, no server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from reconciler.emulator import nodes
+from reconciler.emulator.nodes import ProcessNodes
+from reconciler.emulator.ports import Launch
+from reconciler.emulator.processes import birth
+
+
+@pytest.fixture
+def driver(tmp_path):
+    made = ProcessNodes(tmp_path)
+    made.make_node("p", "n")
+    yield made
+    made.stop()
+
+
+def launch(run="00000001", command="/bin/sh -c 'echo x >> ran; sleep 30'", job="j"):
+    directory = f"workitems/{job}/job-1/t"
+    paths = {"AZ_BATCH_TASK_DIR": directory, "AZ_BATCH_NODE_ROOT_DIR": ""}
+    return Launch(run, "p", "n", directory, command, paths=paths)
+
+
+def eventually(question, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return answer
+
+
+def pid_of(driver, run="00000001", job="j"):
+    file = driver.root("p", "n") / f"workitems/{job}/job-1/t/.control/{run}/pid"
+    eventually(file.exists)
+    return int(file.read_text().split()[0])
+
+
+def test_a_run_tells_its_exit_code_and_the_time_it_ended(driver):
+    driver.start(launch(command="/bin/sh -c 'exit 42'"))
+    [ended] = eventually(lambda: driver.poll(0))
+    assert (ended.exit_code, ended.problem) == (42, None)
+    assert driver.poll(0) == []
+    assert not driver.is_running()
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ("nothing-of-this-name", "CommandProgramNotFound"),
+        ("./nothing", "CommandProgramNotFound"),
+        ("", "CommandProgramNotFound"),
+        ("'", "CommandLaunchFailed"),
+        ("/bin/echo " + "x" * 200_000, "CommandLaunchFailed"),
+    ],
+)
+def test_what_cannot_be_started_is_told_with_a_code(driver, command, problem):
+    driver.start(launch(command=command))
+    [ended] = driver.poll(0)
+    assert (ended.exit_code, ended.problem) == (None, problem)
+    assert (driver.root("p", "n") / "workitems/j/job-1/t/stdout.txt").read_bytes() == b""
+
+
+def test_a_shell_word_is_a_program_not_a_command_of_the_supervisor(driver):
+    driver.start(launch(command="exit 7"))
+    [ended] = driver.poll(0)
+    assert ended.problem == "CommandProgramNotFound"
+
+
+def test_a_killed_run_is_gone_when_kill_returns_and_is_not_told(driver):
+    driver.start(launch())
+    pid = pid_of(driver)
+    driver.kill("00000001")
+    assert birth(pid) is None
+    assert driver.poll(0) == []
+
+
+def test_a_run_is_taken_over_by_a_second_driver_and_runs_once(driver, tmp_path):
+    driver.start(launch(command="/bin/sh -c 'echo x >> ran; sleep 0.4; exit 5'"))
+    pid_of(driver)
+    second = ProcessNodes(tmp_path)
+    second.start(launch(command="/bin/sh -c 'echo x >> ran; sleep 0.4; exit 5'"))
+    assert list(second.poll(0)) == []
+    [ended] = eventually(lambda: second.poll(0))
+    assert ended.exit_code == 5
+    assert (driver.root("p", "n") / "workitems/j/job-1/t/wd/ran").read_text() == "x\n"
+
+
+def test_of_two_supervisors_of_one_run_only_one_runs_it(tmp_path):
+    control = tmp_path / "control"
+    control.mkdir()
+    command = ["/bin/sh", str(nodes._SUPERVISOR), str(control), "/bin/sh", "-c", "echo x >> ran; sleep 0.2"]
+    both = [subprocess.Popen(command, cwd=tmp_path) for _ in range(2)]
+    assert [one.wait() for one in both] == [0, 0]
+    assert (tmp_path / "ran").read_text() == "x\n"
+    assert (control / "exit").read_text() == "0\n"
+
+
+def test_a_run_whose_supervisor_was_killed_by_somebody_is_told_as_lost(driver):
+    driver.start(launch())
+    os.kill(pid_of(driver), 9)
+    [ended] = eventually(lambda: driver.poll(0))
+    assert (ended.exit_code, ended.problem) == (None, None)
+
+
+def test_after_a_crash_what_the_account_no_longer_knows_is_ended_and_removed(driver, tmp_path):
+    driver.start(launch(job="known"))
+    driver.start(launch("00000002", job="forgotten"))
+    known, forgotten = pid_of(driver, job="known"), pid_of(driver, "00000002", "forgotten")
+    driver.make_node("p", "gone")
+    second = ProcessNodes(tmp_path)
+    second.clean_up({("p", "n")}, {"known"}, {"00000001"})
+    assert (birth(known) is None, birth(forgotten) is None) == (False, True)
+    assert sorted(path.name for path in (driver.root("p", "n") / "workitems").iterdir()) == ["known"]
+    assert not driver.root("p", "gone").exists()
+
+
+def test_removing_a_directory_ends_what_was_left_running_in_it(driver, tmp_path):
+    beat = tmp_path / "beat"
+    driver.start(launch(command=f"/bin/sh -c '(setsid sh -c \"while :; do echo x >> {beat}; sleep 0.05; done\" &)'"))
+    eventually(lambda: driver.poll(0))
+    eventually(beat.exists)
+    driver.remove("p", "n", "workitems/j")
+    size = beat.stat().st_size
+    time.sleep(0.3)
+    assert beat.stat().st_size == size
+
+
+def test_a_directory_without_rights_goes_too(driver, tmp_path):
+    driver.start(launch(command="/bin/sh -c 'mkdir -p a/b; touch a/b/c; chmod 000 a/b a'"))
+    eventually(lambda: driver.poll(0))
+    driver.remove("p", "n", "workitems/j/job-1/t")
+    eventually(lambda: not list((tmp_path / "trash").iterdir()))
