@@ -74,6 +74,7 @@ CATALOGUE: dict[str, tuple[int, str]] = {
         409,
         "The specified job does not have either job preparation task or job release task.",
     ),
+    "JobPreparationTaskNotSpecified": (409, "The specified job does not have a job preparation task."),
     "TaskExists": (409, "The specified task already exists."),
     "TaskCompleted": (409, "The specified task is already in a completed state."),
     "TaskNotCompleted": (409, "The specified task is not in a completed state."),

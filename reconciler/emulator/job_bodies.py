@@ -208,8 +208,6 @@ def _job_changeable(defaults: bool) -> dict[str, Field]:
 
 
 def _check_job(name: str, value: dict[str, Any]) -> None:
-    if "jobReleaseTask" in value and "jobPreparationTask" not in value:
-        raise refuse("MissingRequiredProperty", ("PropertyName", "jobPreparationTask"))
     ids = [
         value[key]["id"].lower() for key in ("jobManagerTask", "jobPreparationTask", "jobReleaseTask") if key in value
     ]

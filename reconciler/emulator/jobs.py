@@ -7,7 +7,7 @@ the list of error codes. `settle` looks at what is and does the next thing, so i
 from __future__ import annotations
 
 from reconciler.emulator import attendance, failures, runs, tasks
-from reconciler.emulator.errors import bad_property, refuse
+from reconciler.emulator.errors import ServiceError, bad_property, refuse
 from reconciler.emulator.job_bodies import JOB_CREATE, JOB_DISABLE, JOB_REPLACE, JOB_TERMINATE, JOB_UPDATE
 from reconciler.emulator.records import Job, Json, Task, fold
 from reconciler.emulator.schema import given, read_body
@@ -33,7 +33,11 @@ def create(w: World, body: object, *, legacy: bool = False) -> Job:
     job_id = spec.pop("id")
     existing = w.jobs.get(fold(job_id))
     if existing is not None:
+        if existing.state == "terminating":
+            raise refuse(w.switches.create_over_terminating_job_code)
         raise refuse(ENDING.get(existing.state, "JobExists"))  # completed: JobCompleted (G:batch-shipyard)
+    if "jobReleaseTask" in spec and "jobPreparationTask" not in spec:
+        raise refuse(w.switches.release_without_preparation_code, ("PropertyName", "jobPreparationTask"))
     if "jobManagerTask" in spec:
         tasks.check_packages(spec["jobManagerTask"])
     w.now += 1  # creationTime and startTime differ a little (R26:jobs)
@@ -54,6 +58,8 @@ def update(w: World, job: Job, body: object) -> None:
     """PATCH: what is named is replaced whole, nested defaults included (R24c:jobs_and_tasks); the rest is kept."""
     _changeable(job)
     new = read_body(JOB_UPDATE, body)
+    if "poolInfo" in new and job.state != "disabled" and not w.switches.own_pool_in_patch_is_accepted:
+        raise _pool_is_fixed()
     _check_change(job, new)
     _apply(w, job, given(body), new)
 
@@ -72,7 +78,11 @@ def _check_change(job: Job, new: Json) -> None:
         raise bad_property("onAllTasksComplete", "noaction", reason)
     pool_id = new.get("poolInfo", {}).get("poolId", job.spec["poolInfo"]["poolId"])
     if fold(pool_id) != fold(job.spec["poolInfo"]["poolId"]) and job.state != "disabled":
-        raise refuse("OperationInvalidForCurrentState", ("Reason", "poolInfo can be changed only on a disabled job"))
+        raise _pool_is_fixed()
+
+
+def _pool_is_fixed() -> ServiceError:
+    return refuse("OperationInvalidForCurrentState", ("Reason", "poolInfo can be changed only on a disabled job"))
 
 
 def _apply(w: World, job: Job, names: set[str], new: Json) -> None:
@@ -98,6 +108,8 @@ def _disable(w: World, job: Job, option: str) -> None:
     """Disabling until the option is carried out, with `wait` as long as tasks run (DR); release does not run."""
     if job.state == "active":
         _enter(w, job, "disabling")
+    if not w.switches.preparation_survives_disable and option != "wait":
+        attendance.stop_preparations(w, job)
     for task in list(w.busy[job.key].values()):
         if option == "requeue":
             tasks.requeue(w, task)
@@ -110,7 +122,7 @@ def enable(w: World, job: Job) -> None:
     """Active at once (R26:jobs)."""
     _changeable(job)
     if job.state not in ("disabled", "disabling"):
-        raise refuse("OperationInvalidForCurrentState")
+        raise refuse(w.switches.enable_active_job_code)
     w.stamp(job)
     _enter(w, job, "active")
 

@@ -90,7 +90,7 @@ def attendances(api: Api, request: Request) -> Answer:
     """Status of preparation and release, an entry per node that has run either; 409 for a job with neither (R20n)."""
     job = jobs.find(api.w, request.values["jobId"])
     if "jobPreparationTask" not in job.spec and "jobReleaseTask" not in job.spec:
-        raise refuse("JobPreparationTaskOrReleaseTaskNotSpecified")
+        raise refuse(api.w.switches.status_list_without_tasks_code)
     here = api.w.attendances_of_job[job.key].values()
     items = [(one.key, lambda one=one: views.attendance(api.w, one, request.base)) for one in here if one.preparation]
     return listing(request, "jobpreparationandreleasetaskstatuslist", "attendances", items)

@@ -119,7 +119,7 @@ def reimage(api: Api, request: Request) -> Answer:
     """Refused as recorded in R20:compute_nodes; whether today's service does it is not known."""
     _node(api, request)
     reason = "Operation reimage can be invoked only on pools created with cloudServiceConfiguration"
-    raise refuse("OperationNotValidOnNode", ("Reason", reason))
+    raise refuse(api.w.switches.reimage_code, ("Reason", reason))
 
 
 # --- the account

@@ -20,6 +20,20 @@ class Switches:
     """Answer (409) to a change that needs an empty pool; empty means current and target node counts are both 0."""
     steady_stopresize_code: str = "OperationNotValidOnPool"
     """Answer (409) to stopresize on a pool that is steady."""
+    create_over_terminating_job_code: str = "JobBeingTerminated"
+    """Answer (409) to the creation of a job whose id belongs to a terminating one; JobExists is the other reading."""
+    enable_active_job_code: str = "OperationInvalidForCurrentState"
+    """Answer (409) to enable on a job that is not disabled."""
+    own_pool_in_patch_is_accepted: bool = True
+    """Whether PATCH of an active job may name the pool the job has anyway."""
+    release_without_preparation_code: str = "MissingRequiredProperty"
+    """Answer to a job with a release task and no preparation task; names jobPreparationTask."""
+    status_list_without_tasks_code: str = "JobPreparationTaskOrReleaseTaskNotSpecified"
+    """Answer (409) of the status list for a job with neither task (recorded in 2020; documents name another)."""
+    reimage_code: str = "OperationNotValidOnNode"
+    """Answer (409) to reimage (recorded in 2018 to 2020 for pools of virtual machines)."""
+    preparation_survives_disable: bool = True
+    """Whether a preparation that is running when its job is disabled may end by itself."""
     release_after_unfinished_preparation: bool = False
     """Whether release runs on a node whose preparation was still running (and is ended) when the job ended."""
     terminating_waits_for_lost_nodes: bool = True

@@ -11,7 +11,7 @@ import pytest
 from reconciler.emulator import nodes
 from reconciler.emulator.nodes import ProcessNodes
 from reconciler.emulator.ports import Launch
-from reconciler.emulator.processes import birth
+from reconciler.emulator.processes import birth, kill_group
 
 
 @pytest.fixture
@@ -137,3 +137,20 @@ def test_a_directory_without_rights_goes_too(driver, tmp_path):
     eventually(lambda: driver.poll(0))
     driver.remove("p", "n", "workitems/j/job-1/t")
     eventually(lambda: not list((tmp_path / "trash").iterdir()))
+
+
+def test_a_group_is_ended_with_its_grandchildren_even_without_marks(tmp_path):
+    command = ["/bin/sh", "-c", "(while :; do echo x >> beat; sleep 0.05; done) & wait"]
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True) as leader:
+        eventually((tmp_path / "beat").exists)
+        kill_group(leader.pid, birth(leader.pid) or "")
+    size = (tmp_path / "beat").stat().st_size
+    time.sleep(0.3)
+    assert (tmp_path / "beat").stat().st_size == size
+
+
+def test_a_group_is_spared_if_its_number_means_another_process_now(tmp_path):
+    with subprocess.Popen(["/bin/sleep", "60"], start_new_session=True) as other:
+        kill_group(other.pid, "1")
+        assert other.poll() is None
+        other.kill()
