@@ -21,10 +21,11 @@ still meet another state; the service then answers 409, which means: look again.
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 from urllib.parse import quote
 
@@ -33,7 +34,7 @@ from azure.batch.aio import BatchClient
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline import PipelineRequest, PipelineResponse
-from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.core.pipeline.policies import AsyncRetryPolicy, SansIOHTTPPolicy
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
@@ -46,12 +47,16 @@ from reconciler.model.pool import PoolSpec
 from reconciler.model.table import normalise
 from reconciler.model.task import TaskSpec
 from reconciler.observed import MARK, Guard, LiveJob, LivePool, LiveTask, Mark, NodeRun, Observed, Run, TaskCounts
-from reconciler.ports import File, Node
+from reconciler.ports import Node
 
 API_VERSION: Final = "2025-06-01"
 JSON_TYPE: Final = "application/json; odata=minimalmetadata"
 CHUNK: Final = 100
 """Tasks in one collection, the service's maximum (REST reference, "Add Task Collection")."""
+UNTOLD: Final = frozenset({"PropertyValue", "AuthenticationErrorDetail"})
+"""Details of a refusal that repeat what was sent: a value that may be secret, a signature."""
+LONGEST_SLEEP: Final = 5
+"""Seconds that a retry may sleep inside of a request."""
 AT_ONCE: Final = 8
 """Requests of one action at once (chunks of tasks); how many actions run at once is the executor's business."""
 
@@ -115,26 +120,29 @@ class Account:
         )
         if isinstance(pools, BatchError) and isinstance(jobs, BatchError):
             raise pools
-        unread = set()
+        unread: dict[Kind, str] = {}
         live_pools: dict[Key, LivePool] = {}
         live_jobs: dict[Key, LiveJob] = {}
-        if isinstance(pools, BatchError) or isinstance(counts, BatchError):
-            unread.add(Kind.POOL)
-        else:
-            by_pool = {row["poolId"].lower(): _node_counts(row) for row in counts}
-            live_pools = {pool.key: pool for pool in (_pool(raw, by_pool) for raw in pools)}
-        if isinstance(jobs, BatchError):
-            unread.add(Kind.JOB)
-        else:
-            live_jobs = {job.key: job for job in map(_job, jobs)}
+        with _understanding("read the account"):
+            if isinstance(pools, BatchError):
+                unread[Kind.POOL] = str(pools)
+            else:
+                by_pool = (
+                    None if isinstance(counts, BatchError) else {c["poolId"].lower(): _node_counts(c) for c in counts}
+                )
+                live_pools = {pool.key: pool for pool in (_pool(raw, by_pool) for raw in pools)}
+            if isinstance(jobs, BatchError):
+                unread[Kind.JOB] = str(jobs)
+            else:
+                live_jobs = {job.key: job for job in map(_job, jobs)}
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return Observed(live_pools, live_jobs, at, frozenset(unread))
+        return Observed(live_pools, live_jobs, at, unread)
 
     async def tasks(self, job: LiveJob) -> Mapping[str, LiveTask]:
         """The tasks of a job by folded id."""
         path = f"/jobs/{_quote(job.name)}/tasks"
         rows = await self._list(path, f"list the tasks of {job.address}")
-        return {task.id: task for task in (_task(raw, job) for raw in rows)}
+        return {task.id: task for task in map(_task, rows)}
 
     async def node_runs(self, job: LiveJob) -> tuple[NodeRun, ...]:
         """Preparation and release per node; empty for a job that has neither (the service then answers 409)."""
@@ -156,21 +164,15 @@ class Account:
         rows = await self._list(path, f"list the nodes of {pool.address}", {"$select": "id,state"})
         return tuple(sorted((Node(row["id"], row["state"]) for row in rows), key=lambda node: node.id))
 
-    async def node_files(self, pool: str, node: str, *, recursive: bool) -> tuple[File, ...]:
-        """Files below the node's root directory."""
-        path = f"/pools/{_quote(pool)}/nodes/{_quote(node)}/files"
-        rows = await self._list(path, f"list the files of node {node}", {"recursive": str(recursive).lower()})
-        return tuple(File(row["name"], _size(row)) for row in rows)
-
-    async def node_file(self, pool: str, node: str, path: str) -> bytes:
-        """Content of a file of a node."""
+    def node_file(self, pool: str, node: str, path: str) -> AsyncIterator[bytes]:
+        """Content of a file of a node, piece by piece."""
         where = f"/pools/{_quote(pool)}/nodes/{_quote(node)}/files/{_quote(path)}"
-        return await self._bytes(where, f"read {path} on node {node}")
+        return self._pieces(where, f"read {path} on node {node}")
 
-    async def task_file(self, job: str, task: str, path: str) -> bytes:
-        """Content of a file of a task."""
+    def task_file(self, job: str, task: str, path: str) -> AsyncIterator[bytes]:
+        """Content of a file of a task, piece by piece."""
         where = f"/jobs/{_quote(job)}/tasks/{_quote(task)}/files/{_quote(path)}"
-        return await self._bytes(where, f"read {path} of task/{job}/{task}")
+        return self._pieces(where, f"read {path} of task/{job}/{task}")
 
     # Writing
 
@@ -193,7 +195,8 @@ class Account:
             case Verb.ADD_TASKS:
                 await self._add_tasks(path, what, action.tasks)
             case Verb.UPDATE_TASKS:
-                await _all(self._update_task(path, name, task) for task in action.tasks)
+                pairs = zip(action.tasks, action.guards, strict=True)
+                await _all(self._update_task(path, name, task, guard) for task, guard in pairs)
 
     async def _create(self, collection: str, path: str, what: str, action: Action) -> None:
         assert action.mark is not None
@@ -233,30 +236,30 @@ class Account:
         for row in answer["value"]:
             _check_added(what, row)
 
-    async def _update_task(self, path: str, job: str, task: Task) -> None:
-        what = f"update task/{job}/{task.name}"
-        where = f"{path}/tasks/{_quote(task.name)}"
-        there = await self._json("GET", where, what)
+    async def _update_task(self, path: str, job: str, task: Task, guard: Guard) -> None:
         # Whole and with defaults written out: what a PUT leaves out is reset (recorded).
         constraints = dict(task.spec.get("constraints") or {})
-        await self._write("PUT", where, what, {"constraints": constraints}, Guard(there["eTag"], there["creationTime"]))
+        where = f"{path}/tasks/{_quote(task.name)}"
+        await self._write("PUT", where, f"update task/{job}/{task.name}", {"constraints": constraints}, guard)
 
     # Requests
 
     async def _attempt(self, path: str, what: str) -> list[dict[str, Any]] | BatchError:
+        """The rows, or why the service refuses them. What may work later is raised: it says nothing about the list."""
         try:
             return await self._list(path, what)
+        except Transient:
+            raise
         except BatchError as error:
             return error
 
     async def _list(self, path: str, what: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Every row of a list, page by page."""
-        rows: list[dict[str, Any]] = []
         page = await self._json("GET", path, what, query=query)
-        rows += page["value"]
+        rows = _rows(page, what)
         while link := page.get("odata.nextLink"):
             page = await self._decoded(HttpRequest("GET", link, headers={"Accept": "application/json"}), what)
-            rows += page["value"]
+            rows += _rows(page, what)
         return rows
 
     async def _json(
@@ -273,7 +276,9 @@ class Account:
     async def _decoded(self, request: HttpRequest, what: str) -> dict[str, Any]:
         response = await self._send(request, what)
         try:
-            decoded = orjson.loads(await response.read())
+            with _translated(what, self.endpoint):
+                body = await response.read()
+            decoded = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             message = "the answer is not JSON; is this the endpoint of a Batch account?"
             raise Rejected(what, message, status=response.status_code) from error
@@ -281,16 +286,20 @@ class Account:
             raise Rejected(what, "the answer is not a JSON object", status=response.status_code)
         return decoded
 
-    async def _bytes(self, path: str, what: str) -> bytes:
+    async def _pieces(self, path: str, what: str) -> AsyncIterator[bytes]:
         request = self._request("GET", path, None, None, None)
         request.headers["Accept"] = "application/octet-stream"
-        return await (await self._send(request, what)).read()
+        response = await self._send(request, what)
+        with _translated(what, self.endpoint):
+            async for piece in response.iter_bytes():
+                yield piece
 
     async def _write(
         self, method: str, path: str, what: str, body: Mapping[str, Any] | None, guard: Guard | None
     ) -> None:
         response = await self._send(self._request(method, path, None, body, guard), what)
-        await response.read()
+        with _translated(what, self.endpoint):
+            await response.read()
 
     def _request(
         self,
@@ -311,14 +320,8 @@ class Account:
         return HttpRequest(method, self.endpoint + path, params=params, headers=headers, content=content)
 
     async def _send(self, request: HttpRequest, what: str) -> AsyncHttpResponse:
-        try:
+        with _translated(what, self.endpoint):
             return await self._client.send_request(request, stream=True)
-        except HttpResponseError as error:
-            raise _refusal(what, error) from error
-        except ClientAuthenticationError as error:
-            raise Denied(what, f"no credential was accepted: {_first_line(error.message)}") from error
-        except AzureError as error:
-            raise Transient(what, f"no answer from {self.endpoint}: {_first_line(error.message)}") from error
 
 
 @asynccontextmanager
@@ -330,9 +333,7 @@ async def connect(endpoint: str, account: str | None, key: str | None, *, use_pr
     """
     policies: dict[str, Any] = {
         "per_retry_policies": [_ReadErrorBodies()],
-        "retry_total": 4,
-        "retry_backoff_factor": 0.4,
-        "retry_backoff_max": 15,
+        "retry_policy": _Retry(retry_total=4, retry_backoff_factor=0.4, retry_backoff_max=LONGEST_SLEEP),
         "connection_timeout": 10,
         "read_timeout": 60,
         "transport": AioHttpTransport(use_env_settings=use_proxies),
@@ -352,6 +353,45 @@ async def connect(endpoint: str, account: str | None, key: str | None, *, use_pr
 
     async with DefaultAzureCredential() as token, BatchClient(endpoint, token, **policies) as client:
         yield Account(client, endpoint)
+
+
+@contextmanager
+def _translated(what: str, endpoint: str) -> Iterator[None]:
+    """The SDK's exceptions as ours, once and here."""
+    try:
+        yield
+    except HttpResponseError as error:
+        if isinstance(error, ClientAuthenticationError) and error.response is None:  # no token was found to send
+            raise Denied(what, f"no credential was accepted: {_first_line(error.message)}") from error
+        raise _refusal(what, error) from error
+    except AzureError as error:
+        raise Transient(what, f"no answer from {endpoint}: {_first_line(error.message)}") from error
+
+
+@contextmanager
+def _understanding(what: str) -> Iterator[None]:
+    """An answer of another shape comes from something that is no Batch account."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        message = f"the answer is not that of a Batch account ({type(error).__name__}: {error}); check the endpoint"
+        raise Rejected(what, message) from error
+
+
+def _rows(page: Mapping[str, Any], what: str) -> list[dict[str, Any]]:
+    rows = page.get("value")
+    if not isinstance(rows, list):
+        raise Rejected(what, "the answer is not a list of a Batch account; check the endpoint")
+    return rows
+
+
+class _Retry(AsyncRetryPolicy[HttpRequest, AsyncHttpResponse]):
+    """The SDK's retries, but a long Retry-After is ours to wait for: the run can be stopped there, and says so."""
+
+    def is_retry(self, settings: dict[str, Any], response: PipelineResponse[Any, Any]) -> bool:
+        """Whether the SDK tries this request again."""
+        asked = self.get_retry_after(response)
+        return (asked is None or asked <= LONGEST_SLEEP) and bool(super().is_retry(settings, response))
 
 
 async def _all(requests: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -379,6 +419,8 @@ def _refusal(what: str, error: HttpResponseError) -> BatchError:
     body = _error_body(response)
     code = str(body.get("code", ""))
     message = _message(body) or _first_line(error.reason or error.message)
+    if code == "AuthenticationFailed":
+        message = f"the key or token does not fit this account ({message})"
     request_id = headers.get("request-id", "")
     kind = _kind_of(status, code)
     refusal = kind(what, message, status=status, code=code, request_id=request_id)
@@ -416,7 +458,7 @@ def _message(body: Mapping[str, Any]) -> str:
     details = [
         f"{item.get('key')}: {_first_line(str(item.get('value')))}"
         for item in body.get("values") or ()
-        if isinstance(item, dict) and item.get("key") != "PropertyValue"
+        if isinstance(item, dict) and item.get("key") not in UNTOLD
     ]
     return " ".join([text, f"({'; '.join(details)})" if details else ""]).strip()
 
@@ -427,7 +469,17 @@ def _first_line(text: str) -> str:
 
 
 def _seconds(text: str | None) -> float | None:
-    return float(text) if text and text.strip().isdigit() else None
+    """Retry-After in its two forms: a number of seconds, or a date (RFC 9110)."""
+    if not text:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return None
 
 
 def _check_added(what: str, row: Mapping[str, Any]) -> None:
@@ -473,12 +525,12 @@ def _mark_of(raw: Mapping[str, Any]) -> Mark | None:
     return Mark.parse(values[0]) if values else None
 
 
-def _pool(raw: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]]) -> LivePool:
+def _pool(raw: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]] | None) -> LivePool:
     errors = (f"{error.get('code')}: {error.get('message')}" for error in raw.get("resizeErrors") or ())
     return LivePool(
         **_common(Kind.POOL, PoolSpec, raw),
         allocation=str(raw.get("allocationState", "steady")).lower(),
-        nodes=counts.get(raw["id"].lower(), {}),
+        nodes=None if counts is None else counts.get(raw["id"].lower(), {}),
         current=raw.get("currentDedicatedNodes", 0) + raw.get("currentLowPriorityNodes", 0),
         resize_errors=tuple(errors),
     )
@@ -504,14 +556,14 @@ def _job(raw: Mapping[str, Any]) -> LiveJob:
     )
 
 
-def _task(raw: Mapping[str, Any], job: LiveJob) -> LiveTask:
+def _task(raw: Mapping[str, Any]) -> LiveTask:
     info = raw.get("executionInfo") or {}
     failure = info.get("failureInfo") or {}
     return LiveTask(
         name=raw["id"],
         state=str(raw["state"]).lower(),
         guard=Guard(raw["eTag"], raw["creationTime"]),
-        spec=normalise(TaskSpec, raw, parent=job.spec),
+        spec=normalise(TaskSpec, raw),
         node=(raw.get("nodeInfo") or {}).get("nodeId", ""),
         exit_code=info.get("exitCode"),
         failed=str(info.get("result", "")).lower() == "failure",
@@ -542,7 +594,3 @@ def _run(raw: Mapping[str, Any] | None) -> Run | None:
         ended=raw.get("endTime", ""),
         directory=raw.get("taskRootDirectory", ""),
     )
-
-
-def _size(row: Mapping[str, Any]) -> int | None:
-    return None if row.get("isDirectory") else int((row.get("properties") or {}).get("contentLength", 0))

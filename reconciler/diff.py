@@ -100,7 +100,8 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[Path, A
     from deepdiff.helper import notpresent
 
     rows = []
-    for levels in DeepDiff(old, new, view="tree").values():
+    # At its default threshold deepdiff reports two very different mappings as one change of the whole.
+    for levels in DeepDiff(old, new, view="tree", threshold_to_diff_deeper=0).values():
         for level in levels:
             path = tuple(str(part) for part in level.path(output_format="list"))
             before = None if level.t1 is notpresent else level.t1

@@ -5,6 +5,7 @@ ReconcilerError
 ├── ManifestErrors    the manifests are wrong: every finding of every file at once; nothing was sent (exit 64)
 ├── UnsafePlan        the plan is sound but needs consent: which limit, by how much, how to allow it
 ├── TargetError       no account could be reached or chosen
+├── NotThere          the account holds nothing at the address that was asked for
 └── BatchError        the service said no
     ├── Transient     the same request may work later (timeout, 408, 429, 5xx)
     ├── Moved         the object changed under us (412, most 409): look again, never resend
@@ -26,6 +27,10 @@ class UsageError(ReconcilerError):
 
 class TargetError(ReconcilerError):
     """The account could not be chosen or reached."""
+
+
+class NotThere(ReconcilerError):
+    """There is no such object, node or task."""
 
 
 class UnsafePlan(ReconcilerError):

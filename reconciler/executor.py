@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Protocol, TypeVar
 
-from reconciler.errors import BatchError, Missing, Moved, Transient
+from reconciler.errors import BatchError, Missing, Moved, Rejected, Transient
 from reconciler.lifecycle.steps import Action, Context, Verb, Wait
 from reconciler.model.desired import Desired, Key
 from reconciler.observed import LiveJob, LivePool, NodeRun, Observed
@@ -21,10 +21,11 @@ from reconciler.status import Outcome, Progress, cannot_go_on, progress
 
 FIRST_POLL: Final = 0.3
 LONGEST_POLL: Final = 5.0
-LOOKS_BEFORE_STOPPING: Final = 5
-"""How often an object may meet a world that moved, or stray from the approved road, before it is given up."""
+PATIENCE: Final = 15.0
+"""Seconds for which an object may meet a world that moved, or stray from the approved road (lists may be stale)."""
 TRIES: Final = 6
 LONGEST_BACK_OFF: Final = 60.0
+LONGEST_RETRY_AFTER: Final = 300.0
 
 T = TypeVar("T")
 
@@ -49,8 +50,9 @@ class Pass:
 
 @dataclass(frozen=True)
 class Result:
-    """The end of a run. *failures* are by object; *waiting* says what it was waiting for; *worked* names the declared
-    jobs that were not over when the run first saw them."""
+    """The end of a run. *stopped* says what cut it short ("interrupted", "out of time"), empty when nothing did;
+    *failures* are by object; *waiting* says what it was waiting for; *stuck* which jobs cannot go on, and why; *worked*
+    names the declared jobs that were not over when the run first saw them."""
 
     end: End
     last: Pass
@@ -58,6 +60,8 @@ class Result:
     failures: Mapping[Key, str]
     waiting: tuple[str, ...]
     worked: frozenset[Key]
+    stopped: str
+    stuck: Mapping[str, str]
 
 
 class Events(Protocol):
@@ -70,10 +74,49 @@ class Events(Protocol):
         """A job is about to be deleted; this is what its nodes did."""
 
     def acted(self, outcome: Outcome) -> None:
-        """An action was accepted or refused."""
+        """An action was accepted."""
 
     def retried(self, address: str, error: BatchError, seconds: float) -> None:
         """A request will be tried again."""
+
+    def gave_up(self, address: str, why: str) -> None:
+        """Nothing more is done for an object in this run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What a person agreed to for one object: what is left of its road, for which incarnation, with which changes.
+
+    *born* None: it was not there, or we created it since; the incarnation seen next is ours.
+    """
+
+    verbs: tuple[Verb, ...]
+    born: str | None
+    changes: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, entry: Entry) -> "Approval":
+        return cls(entry.verbs, entry.live.guard.born if entry.live else None, _effects(entry))
+
+    def covers(self, entry: Entry) -> bool:
+        """Whether a fresh road of the object asks for nothing else: fewer effects are fine, others are not."""
+        same = self.born is None or entry.live is None or entry.live.guard.born == self.born
+        rest = iter(self.verbs)
+        return same and all(verb in rest for verb in entry.verbs) and _effects(entry) <= self.changes
+
+    def after(self, verb: Verb) -> "Approval":
+        """What is left once *verb* was carried out."""
+        left = self.verbs[self.verbs.index(verb) + 1 :] if verb in self.verbs else self.verbs
+        return Approval(left, None if verb is Verb.CREATE else self.born, self.changes)
+
+
+def _effects(entry: Entry) -> frozenset[tuple[str, str]]:
+    return frozenset((change.name, str(change.new)) for change in entry.changes)
+
+
+def approve(plan: Plan) -> dict[Key, Approval]:
+    """The approval of everything that a plan shows."""
+    return {key: Approval.of(entry) for key, entry in plan.entries.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +130,10 @@ class Settings:
 
 @dataclass
 class _Trouble:
-    """What one object has met so far in this run."""
+    """What one object has met so far in this run. *since* is when its present trouble began, None without one."""
 
     tries: int = 0
-    looks: int = 0
+    since: float | None = None
     not_before: float = 0.0
     failure: str | None = None
 
@@ -107,33 +150,39 @@ class Run:
     desired: Desired
     context: Context
     settings: Settings
-    approved: dict[Key, tuple[Verb, ...]]
+    approved: dict[Key, Approval]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     outcomes: list[Outcome] = field(default_factory=list)
     _worked: set[Key] = field(default_factory=set)
+    _deadline: float = float("inf")
     _trouble: dict[Key, _Trouble] = field(default_factory=dict)
 
     async def converge(self) -> Result:
         """Run until settled, blocked, failed, stopped or out of time."""
-        began = self.clock.now()
+        self._deadline = self.clock.now() + (self.settings.max_duration or float("inf"))
         poll = FIRST_POLL
         seen = ""
         while True:
             this = await self._pass()
             self.events.passed(this)
-            ready = [] if self.stop.is_set() else list(self._ready(this.plan))
+            ready = [] if self._stopped() else list(self._ready(this.plan))
             if ready:
                 poll = FIRST_POLL
                 await self._execute(ready)
                 continue
             waiting = self._waiting(this)
-            left = self._time_left(began)
-            if not waiting or self.stop.is_set() or left <= 0 or self._is_stuck(this, waiting):
+            if not waiting or self._stopped() or self._stuck(this, waiting):
                 return self._result(this, waiting)
             look = str((waiting, [str(entry.step) for entry in this.plan.entries.values()]))
             poll = FIRST_POLL if look != seen else min(poll * 1.5, LONGEST_POLL)
             seen = look
-            await self._rest(min(poll, left))
+            await self._rest(poll)
+
+    def _stopped(self) -> str:
+        """Why no further request may be sent; empty while one may."""
+        if self.stop.is_set():
+            return "interrupted"
+        return "out of time" if self.clock.now() >= self._deadline else ""
 
     async def _pass(self) -> Pass:
         observed = await self._patiently(
@@ -142,7 +191,16 @@ class Run:
         plan = make_plan(self.desired, observed, self.context)
         jobs = (key for key in self.desired.objects if key in observed.jobs)
         self._worked |= {key for key in jobs if observed.jobs[key].state != "completed"}
-        return Pass(plan, observed, progress(self.desired, observed) if self.settings.work else ())
+        return Pass(plan, observed, self._progress(plan, observed))
+
+    def _progress(self, plan: Plan, observed: Observed) -> tuple[Progress, ...]:
+        """Work to wait for: of jobs that are ours, and that nothing keeps from getting what they need."""
+        if not self.settings.work:
+            return ()
+        hopeless = {key for key, trouble in self._trouble.items() if trouble.failure is not None}
+        hopeless |= {key for key, entry in plan.entries.items() if entry.blocked is not None}
+        jobs = (key for key in self.desired.objects if key not in hopeless)
+        return progress(self.desired, observed, jobs)
 
     async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T:
         """Reading is tried again for a while: a service that is away for a minute ends no run."""
@@ -154,7 +212,7 @@ class Run:
                 seconds = _back_off(attempt, error)
                 self.events.retried("the account", error, seconds)
                 await self._rest(seconds)
-                if self.stop.is_set():
+                if self._stopped():
                     raise
         return await read()
 
@@ -164,72 +222,88 @@ class Run:
             trouble = self._trouble.setdefault(entry.key, _Trouble())
             if trouble.failure is not None or trouble.not_before > now:
                 continue
-            if not _is_subsequence(entry.verbs, self.approved.get(entry.key, ())):
-                self._off_road(entry, trouble)
+            approval = self.approved.get(entry.key)
+            if approval is None or not approval.covers(entry):
+                self._off_road(entry)
                 continue
+            if approval.born is None and entry.live is not None:
+                self.approved[entry.key] = replace(approval, born=entry.live.guard.born)
             yield entry, action
 
-    def _off_road(self, entry: Entry, trouble: _Trouble) -> None:
+    def _off_road(self, entry: Entry) -> None:
         """A fresh look asks for more than was approved: somebody changed the object since. It may be a stale answer,
-        so it is looked at a few times before the object is stopped."""
-        trouble.looks += 1
-        trouble.not_before = self.clock.now() + FIRST_POLL
-        if trouble.looks >= LOOKS_BEFORE_STOPPING:
-            road = " -> ".join(entry.verbs)
-            trouble.failure = f"it changed since the plan was approved and now needs: {road}; plan and apply again"
+        so it is looked at for a while before the object is stopped."""
+        road = " -> ".join(entry.verbs)
+        self._lose_patience(
+            entry.key,
+            entry.address,
+            f"it changed since the plan was approved and now needs: {road}; plan and apply again",
+        )
+
+    def _lose_patience(self, key: Key, address: str, why: str) -> None:
+        """Look again soon; give the object up when it has been like this for too long."""
+        trouble = self._trouble[key]
+        now = self.clock.now()
+        trouble.since = now if trouble.since is None else trouble.since
+        trouble.not_before = now + min(max(FIRST_POLL, (now - trouble.since) / 2), LONGEST_POLL)
+        if now - trouble.since >= PATIENCE:
+            self._give_up(key, address, why)
+
+    def _give_up(self, key: Key, address: str, why: str) -> None:
+        self._trouble[key].failure = why
+        self.events.gave_up(address, why)
 
     async def _execute(self, ready: list[tuple[Entry, Action]]) -> None:
         gate = asyncio.Semaphore(self.settings.parallelism)
 
         async def one(entry: Entry, action: Action) -> None:
             async with gate:
-                if not self.stop.is_set():
+                if not self._stopped():
                     self._note(await self._act(entry, action))
 
         await asyncio.gather(*(one(entry, action) for entry, action in ready))
 
     async def _act(self, entry: Entry, action: Action) -> Outcome:
-        if action.verb is Verb.DELETE and action.receipt is not None:
-            self.journal.write("release-receipt", object=entry.address, nodes=[asdict(run) for run in action.receipt])
-            self.events.receipt(entry.address, action.receipt)
         error: BatchError | None = None
         try:
+            if action.verb is Verb.DELETE and action.receipt is not None:
+                nodes = [asdict(run) for run in action.receipt]
+                self.journal.write("release-receipt", object=entry.address, nodes=nodes)
+                self.events.receipt(entry.address, action.receipt)
             await self.writer.send(entry.key, entry.live.name if entry.live else _name(entry), action)
         except Missing as missing:
             error = None if action.verb is Verb.DELETE else missing
         except BatchError as refused:
             error = refused
-        outcome = Outcome(entry.key, entry.address, action, error, self.clock.utc())
-        self.journal.write(
-            "action", object=entry.address, verb=action.verb, reason=action.reason, error=str(error) if error else None
-        )
-        return outcome
+        except OSError as broken:
+            error = Rejected(f"write the receipt of {entry.address}", str(broken))
+        said = str(error) if error else None
+        try:
+            self.journal.write("action", object=entry.address, verb=action.verb, reason=action.reason, error=said)
+        except OSError as broken:
+            error = error or Rejected(
+                f"{action.verb} {entry.address} was done, but not written to the journal", str(broken)
+            )
+        return Outcome(entry.key, entry.address, action, error, self.clock.utc())
 
     def _note(self, outcome: Outcome) -> None:
         """What an outcome means for the object: go on, look again, back off, or leave it."""
-        trouble = self._trouble[outcome.key]
+        key, trouble = outcome.key, self._trouble[outcome.key]
         match outcome.error:
             case None:
-                trouble.tries = trouble.looks = 0
-                self.approved[outcome.key] = _after(self.approved[outcome.key], outcome.action.verb)
+                trouble.tries, trouble.since = 0, None
+                self.approved[key] = self.approved[key].after(outcome.action.verb)
+                self.outcomes.append(outcome)
+                self.events.acted(outcome)
             case Moved() | Missing() as error:
-                trouble.looks += 1
-                trouble.not_before = self.clock.now() + FIRST_POLL * trouble.looks
-                if trouble.looks >= LOOKS_BEFORE_STOPPING:
-                    trouble.failure = str(error)
-            case Transient() as error:
+                self._lose_patience(key, outcome.address, str(error))
+            case Transient() as error if trouble.tries + 1 < TRIES:
                 trouble.tries += 1
                 seconds = _back_off(trouble.tries, error)
                 trouble.not_before = self.clock.now() + seconds
-                if trouble.tries >= TRIES:
-                    trouble.failure = str(error)
-                else:
-                    self.events.retried(outcome.address, error, seconds)
-                    return
+                self.events.retried(outcome.address, error, seconds)
             case error:
-                trouble.failure = str(error)
-        self.outcomes.append(outcome)
-        self.events.acted(outcome)
+                self._give_up(key, outcome.address, str(error))
 
     def _waiting(self, this: Pass) -> tuple[str, ...]:
         """What the run is waiting for, in words; empty when nothing will change by itself."""
@@ -245,18 +319,18 @@ class Run:
         lines += (f"{job.address}: tasks {job.done} of {job.total} done" for job in this.progress if not job.is_over)
         return tuple(lines)
 
-    def _is_stuck(self, this: Pass, waiting: tuple[str, ...]) -> bool:
-        """Only the tasks of jobs are waited for, and none of them can run any more."""
+    def _stuck(self, this: Pass, waiting: tuple[str, ...]) -> dict[str, str]:
+        """Why the tasks that are waited for cannot run, by job; empty unless they are all that is waited for and none
+        of them can."""
         going_on = [job for job in this.progress if not job.is_over]
-        only_tasks = 0 < len(going_on) == len(waiting)
-        return only_tasks and all(cannot_go_on(self.desired, this.observed, job) for job in going_on)
-
-    def _time_left(self, began: float) -> float:
-        limit = self.settings.max_duration
-        return float("inf") if limit is None else began + limit - self.clock.now()
+        if len(going_on) < len(waiting):
+            return {}
+        reasons = {job.address: cannot_go_on(this.observed, job) for job in going_on}
+        return reasons if all(reasons.values()) else {}
 
     async def _rest(self, seconds: float) -> None:
-        """Sleep, but wake at once when the run is asked to stop."""
+        """Sleep, but not beyond the time limit, and wake at once when the run is asked to stop."""
+        seconds = max(0.0, min(seconds, self._deadline - self.clock.now()))
         sleeper = asyncio.ensure_future(self.clock.sleep(seconds))
         stopper = asyncio.ensure_future(self.stop.wait())
         done, pending = await asyncio.wait({sleeper, stopper}, return_when=asyncio.FIRST_COMPLETED)
@@ -268,16 +342,16 @@ class Run:
 
     def _result(self, this: Pass, waiting: tuple[str, ...]) -> Result:
         failures = {key: trouble.failure for key, trouble in self._trouble.items() if trouble.failure is not None}
-        stuck = self._is_stuck(this, waiting)
+        stuck = self._stuck(this, waiting)
+        stopped = self._stopped() if waiting or this.plan.has_changes else ""
         if failures:
             end = End.FAILED
-        elif waiting and not stuck:
+        elif stopped or (waiting and not stuck):
             end = End.IN_PROGRESS
-        elif this.plan.blocked or stuck:
-            end = End.BLOCKED
         else:
-            end = End.IN_PROGRESS if this.plan.has_changes else End.SETTLED
-        return Result(end, this, tuple(self.outcomes), failures, waiting, frozenset(self._worked))
+            end = End.BLOCKED if this.plan.blocked or stuck else End.SETTLED
+        outcomes, worked = tuple(self.outcomes), frozenset(self._worked)
+        return Result(end, this, outcomes, failures, waiting, worked, stopped, stuck)
 
 
 def _name(entry: Entry) -> str:
@@ -288,18 +362,7 @@ def _name(entry: Entry) -> str:
 def _back_off(tries: int, error: BatchError) -> float:
     """Seconds until the next try: what the service asked for, else doubling from one second."""
     asked = error.retry_after if isinstance(error, Transient) else None
-    return asked if asked is not None else min(2.0 ** (tries - 1), LONGEST_BACK_OFF)
-
-
-def _is_subsequence(fresh: tuple[Verb, ...], approved: tuple[Verb, ...]) -> bool:
-    """Fewer effects than approved are fine, others are not."""
-    rest = iter(approved)
-    return all(any(verb == other for other in rest) for verb in fresh)
-
-
-def _after(approved: tuple[Verb, ...], verb: Verb) -> tuple[Verb, ...]:
-    """What is left of an approved road once *verb* was carried out."""
-    return approved[approved.index(verb) + 1 :] if verb in approved else approved
+    return min(asked, LONGEST_RETRY_AFTER) if asked is not None else min(2.0 ** (tries - 1), LONGEST_BACK_OFF)
 
 
 async def look(reader: BatchReader, desired: Desired, context: Context, *, watch: bool) -> Observed:
@@ -333,7 +396,7 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
             if key in reading.runs and there.nodes is None:
                 there = replace(there, nodes=await reader.node_runs(there))
         except Missing:
-            return there
+            return replace(there, nodes=()) if key in reading.runs else there  # gone by now: nothing is owed any more
         return there
 
     async def pool(key: Key) -> LivePool:

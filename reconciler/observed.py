@@ -5,7 +5,7 @@ release per node, counts) is None until somebody asked for it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Self
 
 from reconciler.model.desired import Key, Kind
@@ -100,11 +100,8 @@ class NodeRun:
     release: Run | None
 
     @property
-    def owes_release(self) -> bool:
-        """Its preparation completed and no release has: taking the node away would lose the release."""
-        if self.preparation is None or not self.preparation.is_over:
-            return False
-        return self.release is None or not self.release.is_over
+    def is_released(self) -> bool:
+        return self.release is not None and self.release.is_over
 
 
 def short(node: str) -> str:
@@ -129,6 +126,10 @@ class LiveTask:
     @property
     def id(self) -> str:
         return self.name.lower()
+
+    @property
+    def is_over(self) -> bool:
+        return self.state == "completed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +164,11 @@ class Live:
 
 @dataclass(frozen=True)
 class LivePool(Live):
-    """A pool. *nodes* counts its nodes by state; *node_ids* is None until asked for."""
+    """A pool. *nodes* counts its nodes by state, None where they could not be counted; *node_ids* is None until asked
+    for."""
 
     allocation: str = "steady"
-    nodes: Mapping[str, int] = field(default_factory=dict)
+    nodes: Mapping[str, int] | None = field(default_factory=dict)
     current: int = 0
     resize_errors: tuple[str, ...] = ()
     node_ids: frozenset[str] | None = None
@@ -195,29 +197,34 @@ class LiveJob(Live):
     def releases(self) -> bool:
         return self.spec.get("jobReleaseTask") is not None
 
+    def owing(self) -> tuple[NodeRun, ...]:
+        """Nodes that ran, or are running, the preparation and have not been released: taking one away would lose the
+        release. A preparation that failed lets no task run there, so nothing is owed, unless tasks do not wait for it
+        (REST reference, BatchJobReleaseTask)."""
+        waits = (self.spec.get("jobPreparationTask") or {}).get("waitForSuccess", True)
+        return tuple(
+            run
+            for run in self.nodes or ()
+            if run.preparation is not None and not run.is_released and not (waits and run.preparation.failed)
+        )
+
 
 @dataclass(frozen=True)
 class Observed:
-    """A snapshot. *unread* names kinds whose listing failed: their absence means nothing."""
+    """A snapshot. *unread* names kinds whose listing was refused, and why: their absence means nothing."""
 
     pools: Mapping[Key, LivePool]
     jobs: Mapping[Key, LiveJob]
     at: str
-    unread: frozenset[Kind] = frozenset()
+    unread: Mapping[Kind, str] = field(default_factory=dict)
 
     def get(self, key: Key) -> LivePool | LiveJob | None:
         return self.pools.get(key) if key.kind is Kind.POOL else self.jobs.get(key)
 
-    def with_job(self, job: LiveJob) -> "Observed":
-        return replace(self, jobs={**self.jobs, job.key: job})
-
-    def with_pool(self, pool: LivePool) -> "Observed":
-        return replace(self, pools={**self.pools, pool.key: pool})
-
 
 @dataclass(frozen=True, slots=True)
 class Debt:
-    """A job whose release has not run yet on nodes that ran its preparation."""
+    """A job whose release has not run yet on nodes that ran its preparation. No *nodes*: it could not be read which."""
 
     job: Key
     name: str
@@ -228,14 +235,15 @@ class Debt:
 def debts_on(pool: LivePool, jobs: Mapping[Key, LiveJob]) -> tuple[Debt, ...]:
     """Release debt that the nodes of *pool* hold, of every job of the account, ours or not.
 
-    A node that was not asked for (`node_ids` None) counts as there: debt is never assumed away.
+    What was not asked for (`node_ids` or a job's `nodes` None) counts as owing: debt is never assumed away. A job that
+    is being deleted owes as well, since deleting an active job releases it.
     """
     found = []
     for job in jobs.values():
-        if not job.releases or job.state == "completed" or job.nodes is None:
+        if not job.releases or job.state == "completed":
             continue
-        nodes = tuple(run.node for run in job.nodes if run.owes_release and _is_there(run, pool))
-        if nodes:
+        nodes = tuple(run.node for run in job.owing() if _is_there(run, pool))
+        if nodes or (job.nodes is None and job.pool == pool.key):
             found.append(Debt(job.key, job.name, nodes, job.state in ("terminating", "deleting")))
     return tuple(found)
 

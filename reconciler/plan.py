@@ -5,7 +5,7 @@ each action, so what is shown is what will be asked.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Generic, TypeVar
 
 from reconciler.diff import Change, FieldChange
@@ -24,7 +24,8 @@ LONGEST_ROAD: Final = 24
 
 @dataclass(frozen=True)
 class Entry:
-    """One object of a plan. *road* begins with *step*; *notes* need no action and are shown all the same."""
+    """One object of a plan. *road* begins with *step*; *difference* is all that differs now, whatever it takes;
+    *notes* need no action and are shown all the same."""
 
     key: Key
     address: str
@@ -32,6 +33,7 @@ class Entry:
     road: tuple[Step, ...]
     wanted: Wanted | None
     live: Live | None
+    difference: Change = field(default_factory=Change)
     notes: tuple[str, ...] = ()
     drift: bool = False
 
@@ -54,6 +56,12 @@ class Entry:
     @property
     def removes(self) -> bool:
         return Verb.DELETE in self.verbs
+
+    @property
+    def shrinks(self) -> bool:
+        return Verb.RESIZE in self.verbs and any(
+            row.top in pool_life.RESIZED and (row.new or 0) < (row.old or 0) for row in self.changes
+        )
 
 
 @dataclass(frozen=True)
@@ -129,10 +137,17 @@ def _keys(kind: Kind, desired: Desired, observed: Observed, context: Context) ->
 
 
 def _unread(entry: Entry, observed: Observed) -> Entry:
-    """An unreadable listing is never "absent"."""
+    """An unreadable listing is never "absent", and without the jobs nobody knows which releases the nodes owe."""
+    if Kind.JOB in observed.unread and entry.key.kind is Kind.POOL and (entry.removes or entry.shrinks):
+        why = observed.unread[Kind.JOB]
+        return _blocked(entry, f"the jobs could not be listed ({why}), so what its nodes owe is not known")
     if entry.key.kind not in observed.unread:
         return entry
-    step = Blocked(f"the account's {entry.key.kind}s could not be listed")
+    return _blocked(entry, f"the account's {entry.key.kind}s could not be listed: {observed.unread[entry.key.kind]}")
+
+
+def _blocked(entry: Entry, reason: str) -> Entry:
+    step = Blocked(reason)
     return replace(entry, step=step, road=(step,))
 
 
@@ -193,13 +208,20 @@ def _road(life: _Life[L], wanted: Wanted | None, live: L | None, context: Contex
 def _entry(wanted: Wanted | None, live: Live | None, road: tuple[Step, ...], change: Change) -> Entry:
     thing = wanted or live
     assert thing is not None
-    notes = tuple(
-        f"{field.name}: {field.old!r} stays until the object is next created, then {field.new!r}"
-        for field in change.of(ChangeKind.NEXT_INCARNATION)
-    )
+    notes = [
+        f"{row.name}: {row.old or '(not set)'} stays until the object is next created, then {row.new or '(not set)'}"
+        for row in change.of(ChangeKind.NEXT_INCARNATION)
+    ]
+    if (
+        wanted is not None
+        and isinstance(live, LiveJob)
+        and (extra := sorted((live.tasks or {}).keys() - wanted.tasks.keys()))
+    ):
+        names = ", ".join(extra[:3]) + (", ..." if len(extra) > 3 else "")
+        notes.append(f"{len(extra)} of its tasks are in the account and not in the manifest; they stay ({names})")
     mark = live.mark if live else None
     drift = bool(change) and wanted is not None and mark is not None and mark.spec == wanted.digest
-    return Entry(thing.key, thing.address, road[0], road, wanted, live, notes, drift)
+    return Entry(thing.key, thing.address, road[0], road, wanted, live, change, tuple(notes), drift)
 
 
 def _order(entries: Mapping[Key, Entry], observed: Observed) -> dict[Key, frozenset[Key]]:

@@ -1,6 +1,6 @@
 """The protocols through which the core meets the world. `plan` is never given a writer."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,14 +15,6 @@ class Node:
 
     id: str
     state: str
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file on a node or of a task. *size* is in bytes; None for a directory."""
-
-    name: str
-    size: int | None
 
 
 class BatchReader(Protocol):
@@ -43,14 +35,11 @@ class BatchReader(Protocol):
     async def nodes(self, pool: LivePool) -> tuple[Node, ...]:
         """The nodes that are in a pool now."""
 
-    async def node_files(self, pool: str, node: str, *, recursive: bool) -> tuple[File, ...]:
-        """Files below the node's root directory."""
+    def node_file(self, pool: str, node: str, path: str) -> AsyncIterator[bytes]:
+        """Content of a file of a node, piece by piece."""
 
-    async def node_file(self, pool: str, node: str, path: str) -> bytes:
-        """Content of a file of a node."""
-
-    async def task_file(self, job: str, task: str, path: str) -> bytes:
-        """Content of a file of a task."""
+    def task_file(self, job: str, task: str, path: str) -> AsyncIterator[bytes]:
+        """Content of a file of a task, piece by piece."""
 
 
 class BatchWriter(Protocol):

@@ -34,11 +34,9 @@ def for_decisions(desired: Desired, observed: Observed, context: Context) -> Rea
     tasks, runs = set(), set()
     for key, job in observed.jobs.items():
         wanted = desired.objects.get(key)
-        if job.state == "deleting":
-            continue
         if job.releases and job.state != "completed" and job.pool in shrinking:
             runs.add(key)
-        if not context.owns(job):
+        if job.state == "deleting" or not context.owns(job):
             continue
         if wanted is not None and wanted.tasks and job.mark is not None and job.mark.tasks != wanted.tasks_digest:
             tasks.add(key)

@@ -1,5 +1,6 @@
 """What a pass saw and did, and whether the declared work is done: pure reading of a plan and a snapshot."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -7,6 +8,7 @@ from reconciler.errors import BatchError
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle.steps import Action, Done
 from reconciler.model.desired import Desired, Key
+from reconciler.model.document import JobLifecycle
 from reconciler.observed import Live, LiveJob, LivePool, NodeRun, Observed, short
 from reconciler.plan import Entry
 
@@ -54,7 +56,8 @@ def health(live: Live | None) -> tuple[Health, tuple[str, ...]]:
         case LivePool() as pool:
             found = pool_life.problems(pool)
             moving = pool.state != "active" or pool.allocation != "steady"
-            moving = moving or any(pool.nodes.get(state) for state in pool_life.ON_THE_WAY)
+            states = (pool.nodes or {}).keys()
+            moving = moving or bool(states & {*pool_life.ON_THE_WAY, "waitingforstarttask"})
         case LiveJob() as job:
             found = (
                 *((job.scheduling_error,) if job.scheduling_error else ()),
@@ -82,65 +85,76 @@ class Progress:
     failed: int
     running: int
     total: int
-    preparing: tuple[str, ...] = ()
 
     @property
     def is_over(self) -> bool:
         return self.done >= self.total
 
 
-def progress(desired: Desired, observed: Observed) -> tuple[Progress, ...]:
-    """Jobs whose declared tasks apply waits for: declared, unfinished, with tasks; in the order of their keys.
-
-    A job that ended satisfies its manifest; a job whose counts were not read yet has done none.
+def progress(desired: Desired, observed: Observed, jobs: Iterable[Key]) -> tuple[Progress, ...]:
+    """How far the declared tasks of these jobs are, in the order of their keys: of those that are unfinished and have
+    tasks. A job whose counts were not read yet has done none.
     """
     found = []
-    for key, wanted in sorted(desired.objects.items()):
+    for key in sorted(jobs):
+        wanted = desired.objects[key]
         job = observed.jobs.get(key)
         if job is None or not wanted.tasks or job.state not in IN_PROGRESS:
             continue
         total = len(wanted.tasks)
         if job.tasks is not None and all(task in job.tasks for task in wanted.tasks):
             states = [job.tasks[task] for task in wanted.tasks]
-            done = sum(task.state == "completed" for task in states)
+            done = sum(task.is_over for task in states)
             running = sum(task.state in ("running", "preparing") for task in states)
             failed = sum(task.failed for task in states)
-            found.append(Progress(wanted.address, done, failed, running, total, _preparing(job)))
+            found.append(Progress(wanted.address, done, failed, running, total))
         else:
             counts = job.counts
             done = min(counts.completed, total - 1) if counts else 0  # only a listing names the declared ones
             running, failed = (counts.running, counts.failed) if counts else (0, 0)
-            found.append(Progress(wanted.address, done, failed, running, total, _preparing(job)))
+            found.append(Progress(wanted.address, done, failed, running, total))
     return tuple(found)
 
 
-def _preparing(job: LiveJob) -> tuple[str, ...]:
-    runs = job.nodes or ()
-    return tuple(run.node for run in runs if run.preparation is not None and not run.preparation.is_over)
-
-
-def cannot_go_on(desired: Desired, observed: Observed, job: Progress) -> bool:
-    """Whether no task of the job can run any more: its preparation failed on every node that is there.
-
-    The service then leaves the tasks active for ever, and no node tries the preparation again until it is reimaged
-    (REST reference, BatchJobPreparationTask).
-    """
+def cannot_go_on(observed: Observed, job: Progress) -> str:
+    """Why no task of the job can run any more by itself; empty when one can, or when it is not known."""
     live = next((live for live in observed.jobs.values() if live.address == job.address), None)
-    pool = observed.pools.get(live.pool) if live is not None and live.pool is not None else None
-    if live is None or pool is None or not pool.node_ids or job.running or pool.allocation != "steady":
-        return False
-    wait = (live.spec.get("jobPreparationTask") or {}).get("waitForSuccess", True)
+    if live is None or live.pool is None or job.running:
+        return ""
+    pool = observed.pools.get(live.pool)
+    if pool is None:
+        return f"{live.pool} does not exist"
+    if pool.allocation != "steady":
+        return ""
+    if not pool.current and not any(pool.spec.get(name) for name in pool_life.RESIZED):
+        return f"{pool.address} has no nodes"
+    # The service leaves the tasks active, and no node tries the preparation again until it is reimaged (REST
+    # reference, BatchJobPreparationTask).
+    waits = (live.spec.get("jobPreparationTask") or {}).get("waitForSuccess", True)
     failed = {run.node for run in live.nodes or () if run.preparation is not None and run.preparation.failed}
-    return bool(wait) and pool.node_ids <= failed
+    return "its preparation failed on every node" if waits and pool.node_ids and pool.node_ids <= failed else ""
 
 
 def problems(desired: Desired, observed: Observed) -> tuple[str, ...]:
     """What went wrong with declared objects, one line each: nodes that take no tasks, failed preparation, release
-    and tasks. They are the service's results, not differences from the manifests."""
-    return tuple(
-        f"{wanted.address}: {text}"
-        for key, wanted in sorted(desired.objects.items())
-        for text in health(observed.get(key))[1]
+    and tasks, tasks that a job left behind when it ended. They are the service's results, not differences from the
+    manifests."""
+    lines: list[str] = []
+    for key, wanted in sorted(desired.objects.items()):
+        live = observed.get(key)
+        found = health(live)[1]
+        asked_to_end = isinstance(wanted.lifecycle, JobLifecycle) and wanted.lifecycle.state == "Completed"
+        if isinstance(live, LiveJob) and not asked_to_end:
+            found += left_behind(live)
+        lines += (f"{wanted.address}: {text}" for text in found)
+    return tuple(lines)
+
+
+def left_behind(job: LiveJob) -> tuple[str, ...]:
+    """Tasks that a job which has ended will never run, as far as they were counted."""
+    left = job.counts.active + job.counts.running if job.counts is not None and job.state == "completed" else 0
+    return (
+        (f"{left} of its tasks never ran: the job ended ({job.terminate_reason or 'no reason given'})",) if left else ()
     )
 
 

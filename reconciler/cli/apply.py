@@ -1,15 +1,15 @@
 """`reconciler apply`: make the account equal to the manifests."""
 
 import argparse
-import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.options import add_decisions, add_execution, add_output, add_paths, add_target
 
 if TYPE_CHECKING:
     from reconciler.cli.stack import Target
+    from reconciler.lifecycle.steps import Context
     from reconciler.model.desired import Desired
+    from reconciler.plan import Plan
 
 
 def add(commands: Any) -> None:
@@ -24,23 +24,36 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Load, plan, ask, run."""
+    """Load, plan, ask, run. The question is asked between two event loops, so that Ctrl-C ends it as anywhere."""
+    import asyncio
+
+    from reconciler.cli.running import ask, converge, report
+    from reconciler.cli.show import painter
     from reconciler.cli.stack import choose_target, load_manifests
+    from reconciler.errors import UnsafePlan
+    from reconciler.plan import too_much
+    from reconciler.render.text import plan_text
 
     desired = load_manifests(arguments)
     target = choose_target(arguments, desired.stack)
     print(f"Target: {target}\n")
-    return asyncio.run(_apply(arguments, desired, target))
+    plan, context = asyncio.run(plan_of(arguments, desired, target))
+    print(plan_text(plan, painter(arguments)), flush=True)
+    refusal = too_much(plan, desired, arguments.allow_deletes)
+    if refusal is not None:
+        raise UnsafePlan(refusal)
+    question = "\nApply these changes? Only 'yes' is accepted: "
+    if plan.has_changes and not arguments.auto_approve and not ask(question):
+        print("Nothing was changed.")
+        return 1
+    return report(arguments, desired, asyncio.run(converge(arguments, target, desired, context, plan)))
 
 
-async def _apply(arguments: argparse.Namespace, desired: "Desired", target: "Target") -> int:
-    from reconciler.cli.running import converge, report
-    from reconciler.cli.show import painter
+async def plan_of(arguments: argparse.Namespace, desired: "Desired", target: "Target") -> "tuple[Plan, Context]":
+    """The plan of a command, and the context that it was made in."""
     from reconciler.cli.stack import account, bind_replace, context_of
-    from reconciler.errors import UnsafePlan
-    from reconciler.executor import look, read_results
-    from reconciler.plan import make_plan, too_much
-    from reconciler.render.text import plan_text
+    from reconciler.executor import look
+    from reconciler.plan import make_plan
 
     async with account(target) as there:
         context = context_of(arguments, desired.stack)
@@ -48,21 +61,4 @@ async def _apply(arguments: argparse.Namespace, desired: "Desired", target: "Tar
         if arguments.replace:
             context = bind_replace(arguments, context, observed)
             observed = await look(there, desired, context, watch=False)
-        plan = make_plan(desired, observed, context)
-        print(plan_text(plan, painter(arguments)), flush=True)
-        refusal = too_much(plan, desired, arguments.allow_deletes)
-        if refusal is not None:
-            raise UnsafePlan(refusal)
-        if plan.has_changes and not arguments.auto_approve and not _agreed():
-            print("Nothing was changed.")
-            return 1
-        result = await converge(arguments, there, desired, context, plan, target)
-        last = result.last
-        observed = await read_results(there, last.observed, result.worked)
-        return report(arguments, desired, replace(result, last=replace(last, observed=observed)))
-
-
-def _agreed() -> bool:
-    from reconciler.cli.running import ask
-
-    return ask("\nApply these changes? Only 'yes' is accepted: ") == "yes"
+    return make_plan(desired, observed, context), context

@@ -1,7 +1,6 @@
 """`reconciler destroy`: end the jobs of a stack, let their release tasks run, remove the pools."""
 
 import argparse
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +8,9 @@ from reconciler.cli.options import add_decisions, add_execution, add_output, add
 
 if TYPE_CHECKING:
     from reconciler.cli.stack import Target
-    from reconciler.model.desired import Desired
+    from reconciler.lifecycle.steps import Context
+    from reconciler.model.desired import Desired, Key
+    from reconciler.observed import Observed
     from reconciler.plan import Plan
 
 
@@ -26,53 +27,76 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load, plan, ask for each object, run."""
-    from reconciler.cli.stack import choose_target, load_manifests
+    import asyncio
 
-    desired = load_manifests(arguments)
-    target = choose_target(arguments, desired.stack)
-    print(f"Target: {target}\n")
-    return asyncio.run(_destroy(arguments, desired, target))
-
-
-async def _destroy(arguments: argparse.Namespace, declared: "Desired", target: "Target") -> int:
     from reconciler.cli.running import converge, report
     from reconciler.cli.show import painter
-    from reconciler.cli.stack import account, context_of
-    from reconciler.executor import look
+    from reconciler.cli.stack import choose_target, load_manifests
     from reconciler.plan import make_plan
     from reconciler.render.text import plan_text
 
+    declared = load_manifests(arguments)
+    target = choose_target(arguments, declared.stack)
+    print(f"Target: {target}\n")
     nothing = replace(declared, objects={})
-    async with account(target) as there:
-        # A source that does not say it is complete removes what it names and nothing else.
-        context = replace(
-            context_of(arguments, declared.stack), removing=frozenset(declared.objects), removal="destroy"
-        )
-        observed = await look(there, nothing, context, watch=False)
+    context = _context(arguments, declared)
+    observed = asyncio.run(_look(target, nothing, context))
+    plan = make_plan(nothing, observed, context)
+    for key, wanted in declared.objects.items():
+        live = observed.get(key)
+        if live is not None and not context.owns(live):
+            owner = f"stack '{live.mark.stack}'" if live.mark else "no stack"
+            print(f"{wanted.address} is left alone: it belongs to {owner}.")
+    if not plan.entries:
+        print(f"Nothing of stack '{declared.stack.name}' is there.")
+        return 0
+    print(plan_text(plan, painter(arguments)), flush=True)
+    if plan.has_changes and not arguments.auto_approve:
+        context = replace(context, prunes=False, removing=_agreed(plan))
+        if not context.removing:
+            print("Nothing was changed.")
+            return 1
         plan = make_plan(nothing, observed, context)
-        print(plan_text(plan, painter(arguments)), flush=True)
-        if plan.has_changes and not arguments.auto_approve:
-            context = replace(context, prunes=False, removing=_agreed(plan))
-            if not context.removing:
-                print("Nothing was changed.")
-                return 1
-            plan = make_plan(nothing, observed, context)
-        result = await converge(arguments, there, nothing, context, plan, target)
-        return report(arguments, nothing, result)
+    return report(arguments, nothing, asyncio.run(converge(arguments, target, nothing, context, plan)))
 
 
-def _agreed(plan: "Plan") -> frozenset[Any]:
+def _context(arguments: argparse.Namespace, declared: "Desired") -> "Context":
+    """Everything of the stack goes; a source that does not say it is complete removes what it names and nothing else.
+    What the manifests say of keeping counts, whether it was applied or not."""
+    from reconciler.cli.stack import context_of
+    from reconciler.lifecycle import job, pool
+    from reconciler.model.desired import Kind
+
+    return replace(
+        context_of(arguments, declared.stack),
+        removing=frozenset(declared.objects),
+        removal="destroy",
+        policies={
+            key: (job if key.kind is Kind.JOB else pool).policy_of(wanted) for key, wanted in declared.objects.items()
+        },
+    )
+
+
+async def _look(target: "Target", nothing: "Desired", context: "Context") -> "Observed":
+    from reconciler.cli.stack import account
+    from reconciler.executor import look
+
+    async with account(target) as there:
+        return await look(there, nothing, context, watch=False)
+
+
+def _agreed(plan: "Plan") -> "frozenset[Key]":
     """Ask for each object, jobs before their pools. What must wait for something that is kept is kept, too."""
     from reconciler.cli.running import ask
     from reconciler.model.desired import Kind
 
-    agreed: set[Any] = set()
+    agreed: set[Key] = set()
     print()
     entries = [entry for entry in plan.entries.values() if entry.actions]
     for entry in sorted(entries, key=lambda entry: (entry.key.kind is Kind.POOL, entry.key)):
         kept = [other.address for other in plan.waits_for(entry.key) if other.key not in agreed]
         if kept:
             print(f"{entry.address} is kept: {', '.join(kept)} still needs it.")
-        elif ask(f"Delete {entry.address}? Only 'yes' is accepted: ") == "yes":
+        elif ask(f"Delete {entry.address}? Only 'yes' is accepted: "):
             agreed.add(entry.key)
     return frozenset(agreed)

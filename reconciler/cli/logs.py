@@ -5,7 +5,6 @@ job/NAME prints the standard output of its tasks; --task preparation|release tha
 """
 
 import argparse
-import asyncio
 import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -13,9 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.cli.options import add_output, add_target
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from reconciler.azure import Account
     from reconciler.observed import LiveJob
 
+STREAMS: Final = ("stdout.txt", "stderr.txt")
 JOB: Final = re.compile(r"job/([A-Za-z0-9_:-]+)")
 NODE: Final = re.compile(r"node/([A-Za-z0-9_-]+)/([^/:]+):(.+)")
 
@@ -31,7 +33,11 @@ def add(commands: Any) -> None:
     parser.add_argument("address", metavar="ADDR", help="job/NAME, or node/POOL/NODE:PATH (* for every node)")
     parser.add_argument("--node", metavar="ID", help="only what ran on this node; the beginning of its id is enough")
     parser.add_argument("--task", metavar="ID", help="one task, or preparation or release of each node")
-    parser.add_argument("--file", metavar="NAME", help="file in the task directory (stdout.txt)")
+    parser.add_argument(
+        "--file",
+        metavar="NAME",
+        help="one file of the task directory (default: stdout.txt, and stderr.txt if it is not empty)",
+    )
     add_target(parser)
     add_output(parser)
     parser.set_defaults(run=run)
@@ -39,6 +45,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Find the files, print each under its name."""
+    import asyncio
+
     from reconciler.cli.stack import choose_target
     from reconciler.errors import UsageError
 
@@ -65,28 +73,28 @@ async def _logs(
 
 
 async def _node_files(there: "Account", pool: str, wanted: str, path: str) -> int:
-    from reconciler.errors import UsageError
+    from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
 
     live = (await there.observe()).pools.get(Key.of(Kind.POOL, pool))
     if live is None:
-        raise UsageError(f"there is no pool/{pool}")
+        raise NotThere(f"there is no pool/{pool}")
     nodes = [node.id for node in await there.nodes(live) if wanted == "*" or node.id.startswith(wanted)]
     if not nodes:
-        raise UsageError(f"pool/{live.name} has no node{'s' if wanted == '*' else f' {wanted}'}")
+        raise NotThere(f"pool/{live.name} has no node{'s' if wanted == '*' else f' {wanted}'}")
     return await _print_each([(f"{path} on {node}", there.node_file(live.name, node, path)) for node in nodes])
 
 
 async def _job_files(there: "Account", name: str, arguments: argparse.Namespace) -> int:
-    from reconciler.errors import UsageError
+    from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
 
     job = (await there.observe()).jobs.get(Key.of(Kind.JOB, name))
     if job is None:
-        raise UsageError(f"there is no job/{name}")
-    file = arguments.file or "stdout.txt"
+        raise NotThere(f"there is no job/{name}")
+    names = (arguments.file,) if arguments.file else STREAMS
     if arguments.task in ("preparation", "release"):
-        return await _run_files(there, job, arguments.task, file, arguments.node)
+        return await _run_files(there, job, arguments.task, names, arguments.node)
     tasks = (await there.tasks(job)).values()
     chosen = [
         task
@@ -97,42 +105,58 @@ async def _job_files(there: "Account", name: str, arguments: argparse.Namespace)
     ]
     if not chosen:
         which = f"task {arguments.task}" if arguments.task else "task"
-        raise UsageError(f"{job.address} has no {which} that ran{f' on {arguments.node}' if arguments.node else ''}")
+        raise NotThere(f"{job.address} has no {which} that ran{f' on {arguments.node}' if arguments.node else ''}")
     found = [
-        (f"task {task.name} on {task.node}: {file}", there.task_file(job.name, task.name, file))
+        (f"task {task.name} on {task.node}: {name}", there.task_file(job.name, task.name, name))
         for task in sorted(chosen, key=lambda task: task.id)
+        for name in names
     ]
     return await _print_each(found)
 
 
-async def _run_files(there: "Account", job: "LiveJob", kind: str, file: str, node: str | None) -> int:
+async def _run_files(there: "Account", job: "LiveJob", kind: str, names: tuple[str, ...], node: str | None) -> int:
     """Preparation and release tasks are no tasks of the job's list: their files are read through the node."""
-    from reconciler.errors import UsageError
+    from reconciler.errors import NotThere
 
     found = []
     for run in await there.node_runs(job):
         part = run.preparation if kind == "preparation" else run.release
         if part is not None and run.node.startswith(node or ""):
-            path = f"{part.directory.replace(chr(92), '/')}/{file}"
-            found.append((f"{kind} on {run.node}: {file}", there.node_file(run.pool, run.node, path)))
+            folder = part.directory.replace("\\", "/")
+            found += [
+                (f"{kind} on {run.node}: {name}", there.node_file(run.pool, run.node, f"{folder}/{name}"))
+                for name in names
+            ]
     if not found:
-        raise UsageError(f"{job.address}: {kind} ran on no node{f' {node}' if node else ''}")
+        raise NotThere(f"{job.address}: {kind} ran on no node{f' {node}' if node else ''}")
     return await _print_each(found)
 
 
-async def _print_each(files: list[tuple[str, Any]]) -> int:
-    """Every file under its name; a file that cannot be read is said on stderr and makes the exit code 1."""
+async def _print_each(files: "list[tuple[str, AsyncIterator[bytes]]]") -> int:
+    """Every file under its name, piece by piece. One that cannot be read is said on stderr, and the exit code is 1."""
     from reconciler.errors import BatchError
 
-    code = 0
-    for position, (title, reading) in enumerate(files):
+    code, printed = 0, False
+    for title, pieces in files:
+        last = b""
         try:
-            content = await reading
+            async for piece in pieces:
+                if not last:
+                    _print_title(title, after=printed)
+                    printed = True
+                sys.stdout.buffer.write(piece)
+                last = piece[-1:]
         except BatchError as error:
             print(f"error: {error}", file=sys.stderr)
             code = 1
             continue
-        print(("\n" if position else "") + f"==> {title} <==", flush=True)
-        sys.stdout.buffer.write(content if content.endswith(b"\n") or not content else content + b"\n")
+        if not last and not title.endswith(STREAMS[1]):  # an empty file is something to know, but for stderr
+            _print_title(title, after=printed)
+            printed = True
+        sys.stdout.buffer.write(b"" if last in (b"", b"\n") else b"\n")
         sys.stdout.buffer.flush()
     return code
+
+
+def _print_title(title: str, *, after: bool) -> None:
+    print(("\n" if after else "") + f"==> {title} <==", flush=True)

@@ -5,11 +5,13 @@ changes; apply and destroy 3 in progress and safe to run again, 4 blocked, 6 par
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final, NoReturn
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 from reconciler import __version__
 
@@ -19,7 +21,10 @@ COMMANDS: Final = ("validate", "plan", "apply", "destroy", "status", "logs", "em
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with the exit code of this tool for a wrong command line."""
+    """argparse with the exit code of this tool for a wrong command line, and no flags by their beginnings."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **settings})
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -31,7 +36,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="reconciler",
         description="Keeps an Azure Batch account equal to a folder of YAML manifests.",
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -42,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is the answer."""
+    _prepare_streams()
     arguments = build_parser().parse_args(argv)
     from reconciler.errors import ManifestErrors, ReconcilerError, UsageError
 
@@ -50,14 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # Whoever read our output has gone (`| head`): nothing is wrong, and nothing can be said.
+        # Whoever read our output has gone (`| head`). What only shows has shown enough; what acts was cut short.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return EXIT_ERROR if arguments.command in ("apply", "destroy") else 0
     except ManifestErrors as errors:
         count = len(errors.findings)
-        return _say(
-            arguments, f"{errors}\n{count} error{'s' if count > 1 else ''} in the manifests; nothing was sent.", 64
-        )
+        sent = "; nothing was sent" if arguments.command in ("plan", "apply", "destroy") else ""
+        return _say(arguments, f"{errors}\n{count} error{'s' if count > 1 else ''} in the manifests{sent}.", EXIT_USAGE)
     except UsageError as error:
         return _say(arguments, f"error: {error}", EXIT_USAGE)
     except ReconcilerError as error:
@@ -66,6 +70,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(arguments, f"error: {error}", EXIT_ERROR)
     except KeyboardInterrupt:
         return _say(arguments, "Interrupted.", EXIT_ERROR)
+
+
+def _prepare_streams() -> None:
+    """Output may be closed (`>&-`), or of a terminal that cannot show every character: neither is a reason to fail."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  it lives as long as the process
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _say(arguments: argparse.Namespace, text: str, code: int) -> int:

@@ -6,17 +6,16 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from reconciler.azure import Account
 from reconciler.cli.show import Progressing
-from reconciler.cli.stack import Target
-from reconciler.errors import UsageError
-from reconciler.executor import End, Result, Run, Settings
+from reconciler.cli.stack import Target, account
+from reconciler.errors import ReconcilerError
+from reconciler.executor import End, Result, Run, Settings, approve, read_results
 from reconciler.lifecycle.steps import Context, Verb
 from reconciler.model.desired import Desired
 from reconciler.plan import Plan
-from reconciler.render.text import NO_CHANGES
 from reconciler.status import problems, progress
 from reconciler.store import FolderJournal, state_directory
 
@@ -50,99 +49,123 @@ class WallClock:
         await asyncio.sleep(seconds)
 
 
-def ask(question: str) -> str:
-    """The answer of a person, without blanks. Raises UsageError where nobody can answer."""
+def ask(question: str) -> bool:
+    """Whether a person agrees. Raises ReconcilerError where nobody can answer."""
     try:
-        return input(question).strip()
+        answer = input(question).strip()
     except EOFError:
         print()
-        raise UsageError("there is nobody to ask: run it with --auto-approve") from None
+        raise ReconcilerError("there is nobody to ask, so nothing was changed: run it with --auto-approve") from None
+    if answer not in ("yes", "no"):
+        print(f"{answer!r} is not 'yes'.")
+    return answer == "yes"
 
 
 async def converge(
-    arguments: argparse.Namespace, there: Account, desired: Desired, context: Context, plan: Plan, target: Target
+    arguments: argparse.Namespace, target: Target, desired: Desired, context: Context, plan: Plan
 ) -> Result:
     """Run an approved plan to its end. The first SIGINT or SIGTERM ends it cleanly, the second at once."""
     settings = Settings(arguments.parallelism, arguments.max_duration, work=not arguments.no_wait)
     journal = FolderJournal(state_directory(os.environ), target.endpoint, desired.stack.name)
-    approved = {key: entry.verbs for key, entry in plan.entries.items()}
     if plan.has_changes:
+        journal.write("run", command=arguments.command, digest=plan.digest)  # better now than after the first request
         print()
-    with Progressing(arguments) as shown:
-        run = Run(there, there, WallClock(), journal, shown, desired, context, settings, approved)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _stop, run, loop)
-        try:
-            return await run.converge()
-        finally:
+    async with account(target) as there:
+        with Progressing(arguments) as shown:
+            run = Run(there, there, WallClock(), journal, shown, desired, context, settings, approve(plan))
+            loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+                loop.add_signal_handler(number, _stop, run)
+            try:
+                result = await run.converge()
+            finally:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    loop.remove_signal_handler(number)
+                    if run.stop.is_set():  # a second signal may come while the last lines are written
+                        signal.signal(number, _end_at_once)
+        observed = await read_results(there, result.last.observed, result.worked)
+    return replace(result, last=replace(result.last, observed=observed))
 
 
-def _stop(run: Run, loop: asyncio.AbstractEventLoop) -> None:
-    """Stop before the next request; requests in flight end. Asked again, the default handlers come back."""
+def _stop(run: Run) -> None:
+    """Stop before the next request; requests in flight end. Asked again, stop at once: the next run goes on from what
+    it finds."""
+    if run.stop.is_set():
+        _end_at_once()
     run.stop.set()
     print("\nStopping: requests in flight are finished first. Again to stop at once.", file=sys.stderr)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.remove_signal_handler(number)
+
+
+def _end_at_once(*_: object) -> None:
+    print("Interrupted.", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(1)
 
 
 def report(arguments: argparse.Namespace, desired: Desired, result: Result) -> int:
     """Say how it ended; the exit code of the command."""
     found = problems(desired, result.last.observed)
+    plan = result.last.plan
     for line in found:
         print(f"! {line}")
     match result.end:
         case End.FAILED:
             for key, text in result.failures.items():
-                entry = result.last.plan.entries.get(key)
-                print(f"! {entry.address if entry else key}: {text}")
-            print(f"\nFailed: {len(result.failures)} of {len(result.last.plan.entries)} objects. {_counts(result)}")
+                print(f"! {plan.entries[key].address if key in plan.entries else key}: {text}")
+            print(f"\nFailed: {len(result.failures)} of {len(plan.entries)} objects. {_counts(result)}")
             return _code(arguments, PARTLY_FAILED)
         case End.IN_PROGRESS:
-            interrupted = "interrupted; " if not result.waiting else ""
-            print(f"\nIn progress: {interrupted}{'; '.join(result.waiting) or 'run the same command again to go on'}")
-            if arguments.detailed_exitcode:
-                return IN_PROGRESS
-            return 0 if arguments.max_duration is not None and result.waiting else 1
+            waiting = "; ".join(result.waiting) or "requests were left"
+            print(f"\nIn progress: {result.stopped}; {waiting}. Run the same command again to go on.")
+            return _in_progress(arguments, clean=result.stopped == "out of time")
         case End.BLOCKED:
-            for entry in result.last.plan.blocked:
-                print(f"! {entry.address}: blocked: {entry.blocked}")
-            for entry in result.last.plan.entries.values():
-                before = result.last.plan.waits_for(entry.key)
-                if entry.actions and before:
-                    print(f"! {entry.address}: waits for {', '.join(other.address for other in before)}")
-            for job in result.last.progress:
-                if not job.is_over:
-                    print(
-                        f"! {job.address}: tasks {job.done} of {job.total} done, and none can run: "
-                        "its preparation failed on every node"
-                    )
+            if result.outcomes or result.stuck:  # otherwise the plan said it just above
+                _say_blocked(result)
             print(f"\nBlocked: a person must act. {_counts(result)}")
             return _code(arguments, BLOCKED)
         case End.SETTLED:
             return _settled(arguments, desired, result, found)
 
 
+def _say_blocked(result: Result) -> None:
+    plan = result.last.plan
+    for entry in plan.entries.values():
+        before = ", ".join(other.address for other in plan.waits_for(entry.key))
+        if entry.blocked is not None:
+            print(f"! {entry.address}: blocked: {entry.blocked}")
+        elif entry.actions and before:
+            print(f"! {entry.address}: waits for {before}")
+    for job in result.last.progress:
+        if job.address in result.stuck:
+            print(
+                f"! {job.address}: tasks {job.done} of {job.total} done, and none can run: {result.stuck[job.address]}"
+            )
+
+
 def _settled(arguments: argparse.Namespace, desired: Desired, result: Result, found: tuple[str, ...]) -> int:
     if found:
         print(f"\nThe account matches the manifests, but not all is well ({len(found)} above). {_counts(result)}")
         return _code(arguments, PARTLY_FAILED)
-    running = [job for job in progress(desired, result.last.observed) if not job.is_over]
+    running = [job for job in progress(desired, result.last.observed, result.worked) if not job.is_over]
     if running:
         print(f"\nIn progress: {'; '.join(f'{job.address}: tasks {job.done} of {job.total} done' for job in running)}")
-        return IN_PROGRESS if arguments.detailed_exitcode else 0
+        return _in_progress(arguments, clean=True)
     if result.outcomes:
-        left = (
-            "The account matches the manifests."
-            if desired.objects
-            else f"Nothing of stack '{desired.stack.name}' is left."
-        )
-        print(f"\nDone. {_counts(result)} {left}")
-    elif result.last.plan.has_changes:
-        print(f"\n{NO_CHANGES}")
+        print(f"\nDone. {_counts(result)} {_end_state(desired, result)}")
     return 0
+
+
+def _end_state(desired: Desired, result: Result) -> str:
+    if desired.objects:
+        return "The account matches the manifests."
+    left = [entry.address for entry in result.last.plan.entries.values()]
+    return f"Kept: {', '.join(left)}." if left else f"Nothing of stack '{desired.stack.name}' is left."
+
+
+def _in_progress(arguments: argparse.Namespace, *, clean: bool) -> int:
+    if arguments.detailed_exitcode:
+        return IN_PROGRESS
+    return 0 if clean else 1
 
 
 def _code(arguments: argparse.Namespace, detailed: int) -> int:
@@ -156,5 +179,7 @@ def _counts(result: Result) -> str:
         verb = outcome.action.verb
         if outcome.error is None and verb in COUNTED:
             counts[COUNTED[verb]] = counts.get(COUNTED[verb], 0) + max(1, len(outcome.action.tasks))
-    done = ", ".join(f"{count} {word}" for word, count in counts.items())
+    done = ", ".join(
+        f"{count} {word.replace('tasks', 'task') if count == 1 else word}" for word, count in counts.items()
+    )
     return f"{done}." if done else "Nothing was changed."

@@ -90,16 +90,17 @@ class Progressing:
             self._say(f"    {line}")
 
     def acted(self, outcome: Outcome) -> None:
-        """One action, done or refused."""
-        if outcome.error is None:
-            count = f"{len(outcome.action.tasks)} " if outcome.action.tasks else ""
-            self._say(f"{outcome.address}: {count}{PAST[outcome.action.verb]}")
-        else:
-            self._say(f"{outcome.address}: {outcome.error}", "red")
+        """One action that was accepted."""
+        count = f"{len(outcome.action.tasks)} " if outcome.action.tasks else ""
+        self._say(f"{outcome.address}: {count}{PAST[outcome.action.verb]}")
 
     def retried(self, address: str, error: BatchError, seconds: float) -> None:
         """A request that will be tried again."""
         self._say(f"{address}: {error}; trying again in {seconds:g} s", "yellow")
+
+    def gave_up(self, address: str, why: str) -> None:
+        """An object that this run leaves as it is."""
+        self._say(f"{address}: {why}", "red")
 
     def _node_runs(self, this: Pass) -> None:
         """Preparation and release per node, each change said once; what was over before we looked is no news."""
@@ -123,7 +124,10 @@ class Progressing:
             self._say(line)
 
     def _say(self, line: str, style: str = "") -> None:
-        self._console.print(Text(line, style=style))
+        if self._live is None:
+            print(line, flush=True)
+        else:
+            self._console.print(Text(line, style=style))
 
 
 def _words(job: Progress) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from reconciler.errors import Finding, ManifestErrors, TargetError, UsageError
+from reconciler.errors import TargetError, UsageError
 from reconciler.lifecycle.steps import Consents, Context
 from reconciler.model.desired import Desired, Key, Kind, Stack
 from reconciler.observed import Observed
@@ -55,20 +55,10 @@ def _variables(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _var_file(path: Path) -> dict[str, str]:
-    import yaml
+    """A mapping in YAML, its numbers and booleans as they are written."""
+    from reconciler.manifest import read_variables
 
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"--var-file {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ManifestErrors([Finding(str(path), 0, 0, "", f"expected YAML: {error}")]) from error
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise ManifestErrors([Finding(str(path), 0, 0, "", "expected a mapping of variable names to values")])
-    wrong = [name for name, value in content.items() if isinstance(value, dict | list) or value is None]
-    if wrong:
-        raise ManifestErrors([Finding(str(path), 0, 0, name, "expected a string, number or boolean") for name in wrong])
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in content.items()}
+    return read_variables(str(path))
 
 
 def choose_target(arguments: argparse.Namespace, stack: Stack | None = None) -> Target:
@@ -85,8 +75,13 @@ def choose_target(arguments: argparse.Namespace, stack: Stack | None = None) -> 
         )
     endpoint = arguments.endpoint or declared or from_environment
     if endpoint is None:
-        if arguments.account:
-            raise TargetError("--account needs an endpoint: --endpoint or AZURE_BATCH_ENDPOINT")
+        for given, name in (
+            (arguments.account, "--account"),
+            (environment.get("AZURE_BATCH_ACCOUNT"), "AZURE_BATCH_ACCOUNT"),
+            (environment.get("AZURE_BATCH_ACCESS_KEY"), "AZURE_BATCH_ACCESS_KEY"),
+        ):
+            if given:
+                raise TargetError(f"{name} is given without an endpoint: --endpoint or AZURE_BATCH_ENDPOINT")
         return _emulator(environment)
     return _account(endpoint, arguments.account or (stack.account if stack else None), environment)
 
@@ -98,13 +93,20 @@ def _same(one: str, other: str) -> bool:
 def _account(endpoint: str, account: str | None, environment: Mapping[str, str]) -> Target:
     if "://" not in endpoint:
         endpoint = f"https://{endpoint}"  # `az batch account show` prints the endpoint without a scheme
-    parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(endpoint)
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+    except ValueError:
+        usable = False
+    if not usable:
         raise TargetError(f"expected an endpoint such as https://NAME.REGION.batch.azure.com, found {endpoint!r}")
+    if parts.username or parts.password or parts.query:
+        raise TargetError("expected an endpoint without user, password and query; keys go into AZURE_BATCH_ACCESS_KEY")
+    hostname = parts.hostname or ""
     key = environment.get("AZURE_BATCH_ACCESS_KEY") or None
     account = account or environment.get("AZURE_BATCH_ACCOUNT") or None
-    if account is None and parts.hostname.endswith(".batch.azure.com"):
-        account = parts.hostname.partition(".")[0]
+    if account is None and hostname.endswith(".batch.azure.com"):
+        account = hostname.partition(".")[0]
     if key is None and parts.scheme == "http":
         raise TargetError(f"{endpoint}: a token is sent over https only; give a key in AZURE_BATCH_ACCESS_KEY")
     return Target(endpoint.rstrip("/"), account, key, local=False)
@@ -128,7 +130,11 @@ def emulator_directory(environment: Mapping[str, str]) -> Path:
 @asynccontextmanager
 async def account(target: Target) -> "AsyncIterator[Account]":
     """The account behind a target."""
+    import logging
+
     from reconciler.azure import connect
+
+    logging.getLogger("azure").addHandler(logging.NullHandler())  # its warnings come back as our errors
 
     proxies = any(os.environ.get(name) for name in PROXIES) and not target.local
     async with connect(target.endpoint, target.account, target.key, use_proxies=proxies) as there:

@@ -1,7 +1,6 @@
 """`reconciler status`: sync and health of each object; job/NAME shows preparation and release of every node."""
 
 import argparse
-import asyncio
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,12 +27,14 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """One address, the objects of manifests, or everything that carries a mark."""
+    import asyncio
+
     from reconciler.cli.stack import choose_target, load_manifests
     from reconciler.errors import UsageError
 
     addresses = [text for text in arguments.paths if ADDRESS.fullmatch(text) and not Path(text).exists()]
     if addresses and len(arguments.paths) > 1:
-        raise UsageError("give one address, or manifests")
+        raise UsageError("expected one address such as job/NAME, or manifests")
     desired = load_manifests(arguments) if arguments.paths and not addresses else None
     target = choose_target(arguments, desired.stack if desired else None)
     print(f"Target: {target}\n")
@@ -75,9 +76,12 @@ async def _manifests(there: "Account", desired: "Desired") -> int:
 
 async def _marked(there: "Account") -> int:
     """Everything in the account that any stack owns."""
+    from reconciler.executor import read_results
     from reconciler.status import health
 
     observed = await there.observe()
+    marked = frozenset(key for key, job in observed.jobs.items() if job.mark is not None and job.state != "deleting")
+    observed = await read_results(there, observed, marked)
     things = [*observed.pools.values(), *observed.jobs.values()]
     rows = [(live.address, live.mark.stack, health(live)[0], _detail(live)) for live in things if live.mark]
     others = sum(live.mark is None for live in things)
@@ -92,8 +96,10 @@ def _detail(live: object) -> str:
 
     match live:
         case LivePool() as pool:
-            nodes = ", ".join(f"{count} {state}" for state, count in sorted(pool.nodes.items()))
-            return f"{pool.state}, {pool.allocation}; nodes: {nodes or 'none'}"
+            nodes = ", ".join(f"{count} {state}" for state, count in sorted((pool.nodes or {}).items()))
+            return (
+                f"{pool.state}, {pool.allocation}; nodes: {nodes or ('none' if pool.nodes is not None else 'unknown')}"
+            )
         case LiveJob() as job:
             counts = job.counts
             tasks = ""
@@ -105,12 +111,12 @@ def _detail(live: object) -> str:
 
 
 async def _pool(there: "Account", name: str) -> int:
-    from reconciler.errors import UsageError
+    from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
 
     pool = (await there.observe()).pools.get(Key.of(Kind.POOL, name))
     if pool is None:
-        raise UsageError(f"there is no pool/{name}")
+        raise NotThere(f"there is no pool/{name}")
     print(f"{pool.address}: {_detail(pool)}")
     for text in pool.resize_errors:
         print(f"! resize: {text}")
@@ -123,14 +129,14 @@ async def _pool(there: "Account", name: str) -> int:
 async def _job(there: "Account", name: str) -> int:
     from dataclasses import replace
 
-    from reconciler.errors import UsageError
+    from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
     from reconciler.status import node_problems, outcome, task_problems
 
     job = (await there.observe()).jobs.get(Key.of(Kind.JOB, name))
     if job is None:
-        raise UsageError(f"there is no job/{name}")
-    runs, counts = await asyncio.gather(there.node_runs(job), there.task_counts(job))
+        raise NotThere(f"there is no job/{name}")
+    runs, counts = await there.node_runs(job), await there.task_counts(job)
     job = replace(job, nodes=runs, counts=counts, tasks=await there.tasks(job) if counts.failed else {})
     ended = f" ({job.terminate_reason})" if job.terminate_reason else ""
     print(f"{job.address}: {_detail(job)}{ended}")

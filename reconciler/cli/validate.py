@@ -36,8 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print(json.dumps({"valid": True, "findings": [], "stack": desired.stack.name, "objects": len(kinds)}, indent=2))
     else:
-        pools, jobs = kinds.count("pool"), kinds.count("job")  # type: ignore[arg-type]
-        print(f"Valid: stack '{desired.stack.name}', {pools} pools, {jobs} jobs, {tasks} tasks.")
+        counts = [(len([kind for kind in kinds if kind == name]), name) for name in ("pool", "job")]
+        parts = ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in [*counts, (tasks, "task")])
+        print(f"Valid: stack '{desired.stack.name}', {parts}.")
     return 0
 
 

@@ -18,12 +18,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from reconciler.diff import Change, FieldChange, diff
-from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait, foreign
+from reconciler.lifecycle.steps import KEPT, Action, Blocked, Context, Done, Policy, Step, Verb, Wait, foreign
 from reconciler.model.desired import Task, Wanted
 from reconciler.model.document import JobLifecycle
 from reconciler.model.field import ChangeKind
 from reconciler.model.job import JobSpec
-from reconciler.model.table import to_wire
+from reconciler.model.table import whole
 from reconciler.model.task import TaskSpec
 from reconciler.observed import Guard, LiveJob, LiveTask, Mark, short
 
@@ -62,7 +62,7 @@ def release_wait(job: LiveJob) -> str:
         return "its tasks to end"
     if job.nodes is None:
         return "release"
-    waiting = [short(run.node) for run in job.nodes if run.owes_release]
+    waiting = [short(run.node) for run in job.owing()]
     if not waiting:
         return "release"
     named = ", ".join(waiting[:3]) + (f" and {len(waiting) - 3} more" if len(waiting) > 3 else "")
@@ -72,8 +72,8 @@ def release_wait(job: LiveJob) -> str:
 def _prune(job: LiveJob, context: Context) -> Step:
     if not context.removes(job.key):
         return Done("not in the manifests; this source does not prune")
-    if job.mark is not None and job.mark.keep:
-        return Done("kept: lifecycle.preventDestroy")
+    if context.policy(job).keep:
+        return Done(KEPT)
     return _end(job, context.removal, context)
 
 
@@ -86,8 +86,7 @@ def _end(job: LiveJob, reason: str, context: Context) -> Step:
     if job.prepares and job.nodes is None:
         return Wait("its preparation and release results to be read")
     failed = [run for run in job.nodes or () if run.release is not None and run.release.failed]
-    held = job.mark is None or job.mark.hold
-    if failed and held and job.key not in context.consents.release_failure:
+    if failed and context.policy(job).hold and job.key not in context.consents.release_failure:
         nodes = ", ".join(f"{short(run.node)} (exit code {run.release.exit_code})" for run in failed if run.release)
         return Blocked(
             f"kept, because release failed on {nodes}: what it left behind is on the nodes "
@@ -115,15 +114,14 @@ def _lifecycle(wanted: Wanted) -> JobLifecycle:
 
 
 def _mark(wanted: Wanted, context: Context, *, tasks: str, nonce: str = "") -> Mark:
+    policy = policy_of(wanted)
+    return Mark(context.stack, wanted.digest, tasks, nonce, policy.keep, policy.hold)
+
+
+def policy_of(wanted: Wanted) -> Policy:
+    """What a manifest says for the time when its job goes."""
     lifecycle = _lifecycle(wanted)
-    return Mark(
-        context.stack,
-        wanted.digest,
-        tasks,
-        nonce,
-        keep=lifecycle.preventDestroy,
-        hold=lifecycle.onReleaseFailure == "Hold",
-    )
+    return Policy(lifecycle.preventDestroy, lifecycle.onReleaseFailure == "Hold")
 
 
 def _tend(wanted: Wanted, job: LiveJob, context: Context) -> Step:
@@ -170,6 +168,8 @@ def _replacement(wanted: Wanted, job: LiveJob, change: Change, context: Context)
     """Why the job must be ended and created anew: a reason, a refusal that says what is in the way, or None."""
     lifecycle = _lifecycle(wanted)
     if (job.key, job.guard.born) in context.consents.replace:
+        if lifecycle.preventDestroy:
+            return Blocked("lifecycle.preventDestroy forbids to replace it")
         return "asked for by --replace"
     if moved := change.of(ChangeKind.WHEN_DISABLED):
         return Blocked(
@@ -212,10 +212,8 @@ def drift_or_change(wanted: Wanted, mark: Mark) -> str:
 
 
 def update_body(wanted: Wanted, fields: tuple[FieldChange, ...]) -> dict[str, Any]:
-    """The named properties, whole, defaults included; and the metadata, because the mark travels with it."""
-    names = {field.top for field in fields} | {"metadata"}
-    body = to_wire(JobSpec, {name: value for name, value in wanted.spec.items() if name in names})
-    return {"metadata": [], **body}
+    """The named properties, whole; and the metadata, because the mark travels with it."""
+    return whole(JobSpec, wanted.body, wanted.spec, {field.top for field in fields} | {"metadata"})
 
 
 def _tasks_are_in(wanted: Wanted, job: LiveJob) -> bool:
@@ -231,9 +229,11 @@ def _add_tasks(wanted: Wanted, job: LiveJob, change: Change, context: Context) -
     if missing:
         return Action(Verb.ADD_TASKS, f"{len(missing)} of {len(wanted.tasks)} tasks are not there", tasks=missing)
     differing = differing_tasks(wanted, job)
-    stale = tuple(task for task, diffs in differing if diffs.of(ChangeKind.LIVE))
+    # The constraints of a completed task no longer matter, and the service refuses to change them (UNKNOWN 17).
+    stale = [task for task, diffs in differing if diffs.of(ChangeKind.LIVE) and not job.tasks[task.id].is_over]
     if stale:
-        return Action(Verb.UPDATE_TASKS, "constraints differ", tasks=stale)
+        guards = tuple(job.tasks[task.id].guard for task in stale)
+        return Action(Verb.UPDATE_TASKS, "constraints differ", tasks=tuple(stale), guards=guards)
     conflicts = [(task, diffs.of(ChangeKind.FIXED)) for task, diffs in differing if diffs.of(ChangeKind.FIXED)]
     if conflicts:
         shown = "; ".join(f"{task.name}: {', '.join(f.name for f in fields)}" for task, fields in conflicts[:3])

@@ -5,16 +5,19 @@ from dataclasses import replace
 from typing import Any, Final
 
 from reconciler.diff import Change, FieldChange, diff
-from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait, foreign
+from reconciler.lifecycle.steps import KEPT, Action, Blocked, Context, Done, Policy, Step, Verb, Wait, foreign
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.pool import PoolSpec
-from reconciler.model.table import to_wire
+from reconciler.model.table import whole
 from reconciler.observed import Debt, Guard, LivePool, Mark, short
 
 USABLE: Final = frozenset({"idle", "running"})
-ON_THE_WAY: Final = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"})
+ON_THE_WAY: Final = frozenset({"creating", "starting", "rebooting", "reimaging", "upgradingos"})
+BAD: Final = frozenset({"unusable", "starttaskfailed", "unknown", "preempted"})
 RESIZED: Final = ("targetDedicatedNodes", "targetLowPriorityNodes")
+CLEARED: Final = ("startTask", "metadata")
+"""Properties that can be taken off a live pool."""
 
 
 def next_step(wanted: Wanted | None, live: LivePool | None, context: Context) -> Step:
@@ -38,14 +41,19 @@ def next_step(wanted: Wanted | None, live: LivePool | None, context: Context) ->
 
 
 def _mark(wanted: Wanted, context: Context, nonce: str = "") -> Mark:
-    return Mark(context.stack, wanted.digest, nonce=nonce, keep=wanted.lifecycle.preventDestroy)
+    return Mark(context.stack, wanted.digest, nonce=nonce, keep=policy_of(wanted).keep)
+
+
+def policy_of(wanted: Wanted) -> Policy:
+    """What a manifest says for the time when its pool goes."""
+    return Policy(wanted.lifecycle.preventDestroy)
 
 
 def _prune(pool: LivePool, context: Context) -> Step:
     if not context.removes(pool.key):
         return Done("not in the manifests; this source does not prune")
-    if pool.mark is not None and pool.mark.keep:
-        return Done("kept: lifecycle.preventDestroy")
+    if context.policy(pool).keep:
+        return Done(KEPT)
     return _debt_step(pool, context) or Action(Verb.DELETE, context.removal, pool.guard)
 
 
@@ -63,7 +71,9 @@ def _debt_step(pool: LivePool, context: Context) -> Wait | Blocked | None:
 
 
 def _named(debts: list[Debt]) -> str:
-    return "; ".join(f"job/{debt.name} on {', '.join(map(short, debt.nodes))}" for debt in debts)
+    return "; ".join(
+        f"job/{debt.name} on {', '.join(map(short, debt.nodes)) or 'nodes that could not be read'}" for debt in debts
+    )
 
 
 def pool_diff(wanted: Wanted, pool: LivePool) -> Change:
@@ -86,7 +96,7 @@ def _shrinks(wanted: Wanted, pool: LivePool) -> bool:
 
 def _tend(wanted: Wanted, pool: LivePool, context: Context) -> Step:
     change = pool_diff(wanted, pool)
-    empty_only = change.of(ChangeKind.WHEN_EMPTY, ChangeKind.FIXED)
+    empty_only = change.of(ChangeKind.WHEN_EMPTY)
     if empty_only and not _is_empty(pool):
         names = ", ".join(sorted({field.top for field in empty_only}))
         return Blocked(
@@ -106,23 +116,27 @@ def _is_empty(pool: LivePool) -> bool:
 
 def _update(wanted: Wanted, pool: LivePool, change: Change, context: Context) -> Step | None:
     assert pool.mark is not None
-    fields = change.of(ChangeKind.LIVE, ChangeKind.WHEN_EMPTY, ChangeKind.FIXED)
+    fields = change.of(ChangeKind.LIVE, ChangeKind.WHEN_EMPTY)
+    cleared = [field.top for field in fields if field.top not in {*wanted.spec, *CLEARED}]
+    if cleared:
+        return Blocked(f"{', '.join(cleared)} cannot be cleared on a live pool: write the value that it is to have")
     mark = _mark(wanted, context, pool.mark.nonce)
     if not fields and mark.keep == pool.mark.keep:
         return None
     reason = "policy changed"
     if fields:
         reason = "drift" if pool.mark.spec == wanted.digest else "changed in the manifest"
-    if any(field.top == "startTask" for field in fields) and "startTask" not in wanted.spec:
+    names = {field.top for field in fields} | {"metadata"}
+    if "startTask" in names - wanted.spec.keys():
         # A PATCH cannot remove a start task; updateproperties does, and asks for the two lists as well (reference 8.1).
-        body: dict[str, Any] = {"applicationPackageReferences": [], "metadata": [], **_wire(wanted, {"metadata"})}
+        body = {"applicationPackageReferences": [], **_whole(wanted, {"metadata"})}
+        fields = tuple(field for field in fields if field.top in CLEARED)
         return Action(Verb.REPLACE_PROPERTIES, reason, pool.guard, body, mark, changes=fields)
-    body = {"metadata": [], **_wire(wanted, {field.top for field in fields} | {"metadata"})}
-    return Action(Verb.UPDATE, reason, pool.guard, body, mark, changes=fields)
+    return Action(Verb.UPDATE, reason, pool.guard, _whole(wanted, names), mark, changes=fields)
 
 
-def _wire(wanted: Wanted, names: set[str]) -> dict[str, Any]:
-    return to_wire(PoolSpec, {name: value for name, value in wanted.spec.items() if name in names})
+def _whole(wanted: Wanted, names: set[str]) -> dict[str, Any]:
+    return whole(PoolSpec, wanted.body, wanted.spec, names)
 
 
 def _resize(wanted: Wanted, pool: LivePool, change: Change, context: Context) -> Step | None:
@@ -138,8 +152,7 @@ def _resize(wanted: Wanted, pool: LivePool, change: Change, context: Context) ->
         return Wait("the pending resize to end", f"up to {pool.spec.get('resizeTimeout', 'PT15M')}")
     if _shrinks(wanted, pool) and (debt := _debt_step(pool, context)):
         return debt
-    counts = {name: wanted.spec.get(name, 0) for name in RESIZED}
-    body = {**counts, **_wire(wanted, {"resizeTimeout"})}
+    body = _whole(wanted, {*RESIZED, "resizeTimeout"})
     return Action(Verb.RESIZE, _resize_reason(fields), pool.guard, body, changes=fields)
 
 
@@ -148,27 +161,32 @@ def _resize_reason(fields: tuple[FieldChange, ...]) -> str:
 
 
 def _nodes_step(pool: LivePool) -> Step:
-    """Whether the nodes are there. A pool with some usable nodes counts as there; `problems` tells of the others."""
+    """Whether the nodes are there. A pool with usable nodes does not wait for a start task that still runs on another:
+    it has no time limit. Node counts lag behind (REST reference, "List Pool Node Counts")."""
+    if pool.nodes is None and pool.allocation == "steady":
+        return Done("as its manifest says; its nodes could not be counted")
+    nodes = pool.nodes or {}
     target = sum(pool.spec.get(name, 0) for name in RESIZED)
-    usable = sum(pool.nodes.get(state, 0) for state in USABLE)
-    coming = sum(pool.nodes.get(state, 0) for state in ON_THE_WAY)
-    if pool.allocation != "steady" or coming:
-        return Wait(f"nodes: {usable} of {target} ready")
+    usable = sum(nodes.get(state, 0) for state in USABLE)
+    coming = sum(nodes.get(state, 0) for state in ON_THE_WAY)
+    starting = nodes.get("waitingforstarttask", 0)
+    uncounted = pool.current - sum(nodes.values())
+    if pool.allocation != "steady" or coming or uncounted > 0 or (starting and not usable):
+        leaving = usable - target
+        return Wait(f"{leaving} nodes to leave" if leaving > 0 else f"nodes: {usable} of {target} ready")
     if target and not usable:
-        return Blocked(f"no usable node: {'; '.join(problems(pool)) or 'none was allocated'}")
+        states = ", ".join(f"{count} {state}" for state, count in sorted(nodes.items()))
+        return Blocked(f"no usable node: {'; '.join((*pool.resize_errors, states)) or 'none was allocated'}")
     return Done("as its manifest says")
 
 
 def problems(pool: LivePool) -> tuple[str, ...]:
     """What a person should look at, one line each: failed allocation, nodes that take no tasks."""
-    bad = [f"{count} of its nodes {state}" for state, count in sorted(pool.nodes.items()) if _is_bad(state) and count]
+    nodes = pool.nodes or {}
+    bad = [f"{count} of its nodes {state}" for state, count in sorted(nodes.items()) if state in BAD and count]
     target = sum(pool.spec.get(name, 0) for name in RESIZED)
-    short = [f"resize: {text}" for text in pool.resize_errors if pool.current < target]
-    return (*short, *bad)
-
-
-def _is_bad(state: str) -> bool:
-    return state in ("unusable", "starttaskfailed", "unknown", "preempted")
+    short_of = [f"resize: {text}" for text in pool.resize_errors if pool.current < target]
+    return (*short_of, *bad)
 
 
 def predict(wanted: Wanted | None, live: LivePool | None, action: Action) -> LivePool | None:

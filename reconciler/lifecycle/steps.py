@@ -30,7 +30,8 @@ class Action:
     """One thing to do now.
 
     *body* is the request in wire form. With *mark* the writer puts it beside the metadata of the body; an empty
-    nonce in it is the writer's to fill. *receipt* is what has to be written down before the request is sent.
+    nonce in it is the writer's to fill. *receipt* is what has to be written down before the request is sent. *guards*
+    stand beside *tasks* where these exist already.
     """
 
     verb: Verb
@@ -41,6 +42,7 @@ class Action:
     tasks: tuple[Task, ...] = ()
     changes: tuple[FieldChange, ...] = ()
     receipt: tuple[NodeRun, ...] | None = None
+    guards: tuple[Guard, ...] = ()
 
     def __str__(self) -> str:
         if self.tasks:
@@ -81,6 +83,14 @@ Step: TypeAlias = Action | Wait | Done | Blocked
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """What must hold when an object goes: *keep* it (preventDestroy), *hold* it after a failed release."""
+
+    keep: bool = False
+    hold: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Consents:
     """What a person agreed to by name. *replace* names incarnations, so that it is spent once the object is new."""
 
@@ -93,7 +103,8 @@ class Consents:
 class Context:
     """Whose objects we keep, and what may be removed: all of ours that no manifest names, or only *removing*.
 
-    *removal* is the reason that a plan gives for it.
+    *removal* is the reason that a plan gives for it. *policies* are those of manifests that are there although their
+    objects go (destroy); for other objects the mark remembers them.
     """
 
     stack: str
@@ -102,12 +113,23 @@ class Context:
     consents: Consents = Consents()
     debts: tuple[Debt, ...] = ()
     removal: str = "no longer in the manifests"
+    policies: Mapping[Key, Policy] = field(default_factory=dict)
 
     def owns(self, live: Live) -> bool:
         return live.mark is not None and live.mark.stack == self.stack
 
     def removes(self, key: Key) -> bool:
         return self.prunes or key in self.removing
+
+    def policy(self, live: Live) -> Policy:
+        """What the manifest says, or said when the object was last written."""
+        if live.key in self.policies:
+            return self.policies[live.key]
+        mark = live.mark or Mark("")
+        return Policy(mark.keep, mark.hold)
+
+
+KEPT = "kept: lifecycle.preventDestroy (remove the line, then destroy it while its manifest is there)"
 
 
 def foreign(live: Live, *, declared: bool) -> Step:

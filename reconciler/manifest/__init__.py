@@ -2,8 +2,7 @@
 
 The command line calls `load` before anything else. The way of a document, one module a step: `files` finds and reads
 the text, `text` makes plain values of it, `variables` puts values in for `${var.NAME}` and `${env.NAME}`, the models
-validate, `explain` says in plain
-words what they refused, `checks` compares documents and tasks with one another.
+validate, `explain` says in plain words what they refused, `checks` compares documents and tasks with one another.
 """
 
 import os
@@ -26,10 +25,10 @@ from reconciler.model.document import (
     PoolManifest,
     StackManifest,
 )
-from reconciler.model.table import Normal, normalise
+from reconciler.model.table import normalise
 from reconciler.model.task import NOT_YET, TaskSpec
 
-__all__ = ["load"]
+__all__ = ["load", "read_variables"]
 
 UNNAMED = "default"
 """The stack of a source that nothing says is complete."""
@@ -75,6 +74,31 @@ def load(paths: Sequence[str], *, variables: Mapping[str, str], environment: Map
     if findings or stack is None:
         raise ManifestErrors(findings)
     return Desired(stack, {key: objects[key] for key in sorted(objects)})
+
+
+def read_variables(path: str) -> dict[str, str]:
+    """The variables of a file: one YAML mapping from names to texts, numbers and booleans, each as it is written.
+
+    Raises ManifestErrors with every finding of the file.
+    """
+    source = files.read([path])
+    parsed = [text.parse(file) for file in source.files]
+    findings = [*source.findings, *(finding for one in parsed for finding in one.findings)]
+    documents = [document for one in parsed for document in one.documents]
+    if len(documents) > 1:
+        findings.append(Finding(files.shown(path), 0, 0, "", f"expected one document, found {len(documents)}"))
+    values: dict[str, str] = {}
+    for document in documents:
+        for name, value in document.value.items():
+            line, column = document.position((name,))
+            if isinstance(value, dict | list) or value is None:
+                found = document.found((name,), value)
+                findings.append(Finding(document.file.path, line, column, name, f"expected a text, found {found}"))
+            else:
+                values[name] = document.written((name,))
+    if findings:
+        raise ManifestErrors(findings)
+    return values
 
 
 def _validate(document: Document) -> tuple[object, list[Finding]]:
@@ -141,12 +165,12 @@ def _wanted(document: Document, manifest: PoolManifest | JobManifest) -> Wanted:
         body=_without_nulls(raw["spec"]),
         lifecycle=manifest.lifecycle,
         source=Source(document.file.path, *document.named_at),
-        tasks={task.id: task for task in (_task(item, spec) for item in raw.get("tasks", ()))},
+        tasks={task.id: task for task in (_task(item) for item in raw.get("tasks", ()))},
     )
 
 
-def _task(raw: Raw, job: Normal) -> Task:
-    return Task(raw["id"], normalise(TaskSpec, raw, parent=job), _without_nulls(raw))
+def _task(raw: Raw) -> Task:
+    return Task(raw["id"], normalise(TaskSpec, raw), _without_nulls(raw))
 
 
 def _without_nulls(raw: Raw) -> Raw:

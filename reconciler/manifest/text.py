@@ -90,6 +90,12 @@ class Document:
     def _reference_paths(self) -> frozenset[Path]:
         return frozenset(reference.path for reference in self.references)
 
+    def written(self, path: Path) -> str:
+        """The scalar at *path* as it stands in the text, without quotes."""
+        node, _, _ = self.nodes.find(self.index, path)
+        assert isinstance(node, ScalarNode)
+        return str(node.value)
+
     def found(self, path: Path, value: object, *, quote: bool = False) -> str:
         """*value*, which stands at *path*, in words: as it is written, so that nothing put in for a variable shows."""
         node, _, taken = self.nodes.find(self.index, path)

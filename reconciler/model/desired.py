@@ -53,7 +53,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Task:
-    """A declared task. *spec* is normalised with its job's defaults, *body* is what would be sent."""
+    """A declared task. *spec* is normalised, *body* is what would be sent."""
 
     name: str
     spec: Normal

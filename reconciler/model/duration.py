@@ -11,12 +11,16 @@ from typing import Final
 TICKS_PER_SECOND: Final = 10_000_000
 """The service's resolution: 100 nanoseconds."""
 
+LONGEST_TICKS: Final = 2**63 - 1
+"""The longest time span of the service (.NET's TimeSpan.MaxValue)."""
+
 UNLIMITED_TICKS: Final = 900_000 * 86_400 * TICKS_PER_SECOND
 """Anything this long means "no limit": clients lose the last digits of the maximum when they send it back."""
 
 _PATTERN: Final = re.compile(
     r"P(?=\d|T\d)(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
-    r"(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)(?:\.(?P<fraction>\d{1,9}))?S)?)?"
+    r"(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)(?:\.(?P<fraction>\d{1,9}))?S)?)?",
+    re.ASCII,
 )
 _SECONDS: Final = {
     "years": 365 * 86_400,
@@ -36,7 +40,10 @@ def ticks(text: str) -> int:
         raise ValueError(f"an ISO 8601 duration such as PT10M or P1DT2H, not {text!r}")
     seconds = sum(int(match[name] or 0) * size for name, size in _SECONDS.items())
     fraction = (match["fraction"] or "").ljust(7, "0")[:7]
-    return seconds * TICKS_PER_SECOND + int(fraction)
+    length = seconds * TICKS_PER_SECOND + int(fraction)
+    if length > LONGEST_TICKS:
+        raise ValueError(f"a duration of at most P10675199DT2H48M5.4775807S, not {text!r}")
+    return length
 
 
 def is_unlimited(text: str) -> bool:

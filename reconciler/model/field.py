@@ -35,7 +35,11 @@ SERVICE_CHOSEN: Final = "service-chosen"
 
 
 class Inherited(str):
-    """A default taken from the object above, at this path (a task's retry count comes from its job)."""
+    """A default that the service took from the object above, at this path, when it stored this one.
+
+    It is not compared unless a line names a value: a task keeps the retry count that its job had when the task was
+    added (recorded), so the job's present value says nothing about the task.
+    """
 
     __slots__ = ()
 
@@ -59,9 +63,9 @@ def wire(
     """Declare a property of the REST API.
 
     *default* is what the service takes when the line is absent: a value in wire form ({} for an object made of its
-    own defaults), `ABSENT`, `SERVICE_CHOSEN` (not compared unless written) or `Inherited(path)`. *change* holds for
-    everything below unless a field there says otherwise. *keyed_by* names the property that identifies the items of
-    a list whose order has no meaning. *limits* are pydantic's (`ge`, `le`, `max_length`, ...).
+    own defaults), `ABSENT`, `SERVICE_CHOSEN` or `Inherited(path)` (both not compared unless written). *change* holds
+    for everything below unless a field there says otherwise. *keyed_by* names the property that identifies the items
+    of a list whose order has no meaning. *limits* are pydantic's (`ge`, `le`, `max_length`, ...).
     """
     extra: dict[str, Any] = {"x-default": default, "x-compare": compare.value}
     if isinstance(default, Inherited):

@@ -13,7 +13,16 @@ from reconciler.model.task import (
     TaskConstraints,
     UserIdentity,
 )
-from reconciler.model.types import BatchId, CommandLine, DisplayName, Duration, ReleaseTime, RetryCount
+from reconciler.model.types import (
+    BatchId,
+    CommandLine,
+    DisplayName,
+    Duration,
+    ParallelTasks,
+    ReleaseTime,
+    RetryCount,
+    SlotCount,
+)
 
 
 class JobConstraints(Spec):
@@ -73,7 +82,7 @@ class JobManagerTask(Spec):
     resourceFiles: list[ResourceFile] | None = wire("Files to download first.")
     environmentSettings: list[EnvironmentSetting] | None = wire("Variables of the process.", keyed_by="name")
     constraints: TaskConstraints | None = wire("Its limits.", default={})
-    requiredSlots: int | None = wire("Slots it takes on a node.", default=1, ge=1)
+    requiredSlots: SlotCount | None = wire("Slots it takes on a node.", default=1)
     userIdentity: UserIdentity | None = wire("The user it runs as.", default=AUTO_USER)
     killJobOnCompletion: bool | None = wire("Whether its end ends the job.", default=True)
     runExclusive: bool | None = wire("Whether it has its node for itself.", default=True)
@@ -97,8 +106,8 @@ class JobSpec(Spec):
 
     displayName: DisplayName | None = wire("For people; fixed at creation.", change=ChangeKind.NEXT_INCARNATION)
     priority: int | None = wire("Order of jobs in a pool.", default=0, change=ChangeKind.LIVE, ge=-1000, le=1000)
-    maxParallelTasks: int | None = wire(
-        "Tasks at once over the whole job; -1 without limit.", default=-1, change=ChangeKind.LIVE, ge=-1
+    maxParallelTasks: ParallelTasks | None = wire(
+        "Tasks at once over the whole job; -1 without limit.", default=-1, change=ChangeKind.LIVE
     )
     allowTaskPreemption: bool | None = wire(
         "Whether jobs of higher priority may push its tasks aside.", default=False, change=ChangeKind.LIVE

@@ -6,10 +6,10 @@ service makes left out.
 """
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Final, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -32,7 +32,6 @@ class Field:
     default: Json
     compare: Compare
     change: ChangeKind | None
-    inherited: Path | None
     keyed_by: str | None
     below: type[Spec] | None
     is_list: bool
@@ -53,15 +52,13 @@ def _field(name: str, info: FieldInfo) -> Field:
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     below, is_list = _shape(info.annotation)
     change = extra.get("x-change")
-    inherited = extra.get("x-inherited")
     keyed_by = extra.get("x-keyed-by")
     return Field(
         name=name,
         doc=info.description or "",
-        default=extra.get("x-default", ABSENT),
+        default=SERVICE_CHOSEN if "x-inherited" in extra else extra.get("x-default", ABSENT),
         compare=Compare(str(extra.get("x-compare", Compare.PLAIN))),
         change=ChangeKind(str(change)) if change else None,
-        inherited=tuple(str(inherited).split(".")) if inherited else None,
         keyed_by=str(keyed_by) if keyed_by else None,
         below=below,
         is_list=is_list,
@@ -82,38 +79,32 @@ def _shape(annotation: Any) -> tuple[type[Spec] | None, bool]:
     return (annotation if isinstance(annotation, type) and issubclass(annotation, Spec) else None), False
 
 
-def normalise(model: type[Spec], raw: Mapping[str, Json], *, parent: Normal | None = None, fill: bool = True) -> Normal:
+def normalise(model: type[Spec], raw: Mapping[str, Json], *, fill: bool = True) -> Normal:
     """*raw*, a body in wire form, in the one form in which desired and live are compared.
 
-    *parent* answers inherited defaults (a task's job). With *fill* false only what is written is kept: the skeleton
-    that tells a difference somebody wrote from one that an absent line makes.
+    With *fill* false only what is written is kept: the skeleton that tells a difference somebody wrote from one that
+    an absent line makes. An empty list is an absent one (the service leaves it out, recorded).
     """
     normal: dict[str, Any] = {}
     for field in table(model).values():
         value = raw.get(field.name)
-        if value is None and fill:
-            value = _default(field, parent)
+        if value is None and fill and field.default not in (ABSENT, SERVICE_CHOSEN):
+            value = field.default
         if value is not None:
-            value = _normal_value(field, value, parent, fill)
+            value = _normal_value(field, value, fill)
         if value is not None:
             normal[field.name] = value
     return normal
 
 
-def _default(field: Field, parent: Normal | None) -> Json:
-    if field.inherited is not None:
-        return at(parent, field.inherited) if parent is not None else None
-    return None if field.default in (ABSENT, SERVICE_CHOSEN) else field.default
-
-
-def _normal_value(field: Field, value: Json, parent: Normal | None, fill: bool) -> Json:
+def _normal_value(field: Field, value: Json, fill: bool) -> Json:
     if field.keyed_by is not None:
-        return {item[field.keyed_by]: _item(field, item, parent, fill) for item in value} or None
+        return {item[field.keyed_by]: _item(field, item, fill) for item in value} or None
     if field.is_list:
         below = field.below
-        return [normalise(below, item, parent=parent, fill=fill) for item in value] if below else list(value)
+        return ([normalise(below, item, fill=fill) for item in value] if below else list(value)) or None
     if field.below is not None:
-        return normalise(field.below, value, parent=parent, fill=fill)
+        return normalise(field.below, value, fill=fill)
     if field.compare is Compare.FOLDED:
         return str(value).lower()
     if field.compare is Compare.DURATION:
@@ -121,19 +112,9 @@ def _normal_value(field: Field, value: Json, parent: Normal | None, fill: bool) 
     return value
 
 
-def _item(field: Field, item: Mapping[str, Json], parent: Normal | None, fill: bool) -> Normal:
+def _item(field: Field, item: Mapping[str, Json], fill: bool) -> Normal:
     assert field.below is not None
-    return {k: v for k, v in normalise(field.below, item, parent=parent, fill=fill).items() if k != field.keyed_by}
-
-
-def at(normal: Normal | None, path: Sequence[str]) -> Json:
-    """The value at *path*, None where there is none."""
-    value: Any = normal
-    for part in path:
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(part)
-    return value
+    return {k: v for k, v in normalise(field.below, item, fill=fill).items() if k != field.keyed_by}
 
 
 def to_wire(model: type[Spec], normal: Normal) -> dict[str, Json]:
@@ -154,6 +135,18 @@ def _wire_value(field: Field, value: Json) -> Json:
     return to_wire(below, value) if below is not None else value
 
 
+def whole(model: type[Spec], body: Mapping[str, Json], spec: Normal, names: Iterable[str]) -> dict[str, Json]:
+    """The named top-level properties for an update: as written in *body*, else their default from *spec*.
+
+    Whole, because a nested object in a PATCH replaces the stored one and what it leaves out falls back to defaults
+    (recorded); as written, because normalising folds letter case. A list without a value is sent empty, which clears
+    it (recorded for metadata).
+    """
+    default = to_wire(model, {name: spec[name] for name in names if name not in body and name in spec})
+    empty: dict[str, Json] = {name: [] for name in names if table(model)[name].is_list}
+    return {**empty, **{name: body[name] for name in names if name in body}, **default}
+
+
 def change_kind(model: type[Spec], path: Sequence[str]) -> ChangeKind:
     """How the field at *path* may change: its own kind or the nearest one above it."""
     kind: ChangeKind | None = None
@@ -170,6 +163,3 @@ def change_kind(model: type[Spec], path: Sequence[str]) -> ChangeKind:
     if kind is None:
         raise LookupError(f"{model.__name__}.{'.'.join(path)} declares no kind of change")
     return kind
-
-
-EMPTY: Final[Mapping[str, Any]] = {}

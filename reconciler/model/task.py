@@ -14,6 +14,7 @@ from reconciler.model.types import (
     FileMode,
     RelativePath,
     RetryCount,
+    SlotCount,
 )
 
 NOT_YET = "not supported by this version"
@@ -136,7 +137,7 @@ class TaskSpec(Spec):
         "Variables of the process; they win over the job's.", change=ChangeKind.FIXED, keyed_by="name"
     )
     constraints: TaskConstraints | None = wire("Limits of the task.", default={}, change=ChangeKind.LIVE)
-    requiredSlots: int | None = wire("Slots it takes on a node.", default=1, change=ChangeKind.FIXED, ge=1)
+    requiredSlots: SlotCount | None = wire("Slots it takes on a node.", default=1, change=ChangeKind.FIXED)
     userIdentity: UserIdentity | None = wire("The user it runs as.", default=AUTO_USER, change=ChangeKind.FIXED)
 
     unsupported: ClassVar[dict[str, str]] = dict.fromkeys(

@@ -44,6 +44,12 @@ def _resize_timeout(text: str) -> str:
     return text
 
 
+def _parallel_tasks(count: int) -> int:
+    if count != -1 and not 0 < count <= MOST:
+        raise _refuse("-1 (no limit) or a number above 0", count)
+    return count
+
+
 def _relative_path(text: str) -> str:
     if text.startswith("/") or ".." in text.split("/"):
         raise _refuse("a path below the task's working directory, without '..'", repr(text))
@@ -63,8 +69,13 @@ ReleaseTime = Annotated[str, AfterValidator(_release_time)]
 ResizeTimeout = Annotated[str, AfterValidator(_resize_timeout)]
 RelativePath = Annotated[str, AfterValidator(_relative_path)]
 FileMode = Annotated[str, AfterValidator(_file_mode)]
-RetryCount = Annotated[int, Field(ge=-1)]
+MOST: Final = 2**31 - 1
+"""Counts are 32-bit numbers on the wire."""
+RetryCount = Annotated[int, Field(ge=-1, le=MOST)]
 """-1 means without limit."""
 CommandLine = Annotated[str, Field(min_length=1)]
-NodeCount = Annotated[int, Field(ge=0)]
+NodeCount = Annotated[int, Field(ge=0, le=MOST)]
+SlotCount = Annotated[int, Field(ge=1, le=256)]
+ParallelTasks = Annotated[int, AfterValidator(_parallel_tasks)]
+"""-1 means without limit."""
 DisplayName = Annotated[str, Field(max_length=1024)]

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias
 
 from reconciler.lifecycle.steps import Action, Blocked, Done, Step, Verb, Wait
 from reconciler.model.desired import Kind
+from reconciler.model.field import ChangeKind
 from reconciler.plan import Entry, Plan
 from reconciler.render.mask import masked
 
@@ -50,7 +51,11 @@ def plan_text(plan: Plan, paint: Paint = plain) -> str:
     notes = [f"  {entry.address}: {note}" for entry in plan.entries.values() for note in entry.notes]
     if notes:
         sections.append("\n".join([paint("Notes:", "bold"), *notes]))
-    kept = [entry for entry in plan.entries.values() if not entry.wanted and isinstance(entry.step, Done)]
+    kept = [
+        entry
+        for entry in plan.entries.values()
+        if isinstance(entry.step, Done) and (entry.wanted is None or entry.live is None)
+    ]
     if kept:
         lines = (f"  {entry.address}: {entry.step.reason}" for entry in kept if isinstance(entry.step, Done))
         sections.append("\n".join([paint("Left alone:", "bold"), *lines]))
@@ -65,7 +70,9 @@ def plan_text(plan: Plan, paint: Paint = plain) -> str:
 def summary(plan: Plan) -> str:
     """The line that scripts look for."""
     if not plan.has_changes:
-        return f"No changes, {len(plan.blocked)} blocked." if plan.blocked else NO_CHANGES
+        waits = sum(isinstance(entry.step, Wait) for entry in plan.entries.values())
+        rest = [f"{count} {word}" for count, word in ((waits, "under way"), (len(plan.blocked), "blocked")) if count]
+        return f"No changes, {', '.join(rest)}." if rest else NO_CHANGES
     counts = change_counts(plan)
     return (
         f"Plan: {counts['add']} to add, {counts['change']} to change, "
@@ -120,11 +127,18 @@ def step_text(step: Step) -> str:
 
 
 def _fields(entry: Entry) -> Iterator[str]:
-    if kind_of_change(entry) == "add" and entry.wanted is not None:
-        yield from (f"{name}: {_value(value)}" for name, value in leaves(entry.wanted.written))
-    for change in entry.changes:
-        if kind_of_change(entry) != "add":
-            yield f"{change.name}: {_value(change.old)} -> {_value(change.new)}"
+    match kind_of_change(entry):
+        case "add" if entry.wanted is not None:
+            yield from (f"{name}: {_value(value)}" for name, value in leaves(entry.wanted.written))
+        case "replace":
+            for change in entry.difference.fields:
+                forces = (
+                    "" if change.kind in (ChangeKind.LIVE, ChangeKind.NEXT_INCARNATION) else "  # forces replacement"
+                )
+                yield f"{change.name}: {_value(change.old)} -> {_value(change.new)}{forces}"
+        case _:
+            for change in entry.changes:
+                yield f"{change.name}: {_value(change.old)} -> {_value(change.new)}"
     tasks = [task.name for action in entry.actions if action.verb is Verb.ADD_TASKS for task in action.tasks]
     if tasks:
         shown = ", ".join(tasks) if len(tasks) <= 8 else f"{', '.join(tasks[:3])}, ... {tasks[-1]}"

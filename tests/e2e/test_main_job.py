@@ -114,6 +114,7 @@ def test_destroy_keeps_what_a_person_does_not_agree_to(bench: Any) -> None:
     only_job = bench.run("destroy", str(bench.folder), stdin="yes\nno\n")
     assert only_job.code == 0
     assert bench.writes()[-1] == "DELETE /jobs/j"
+    assert only_job.lines[-1] == "Done. 1 terminated, 1 deleted. Kept: pool/p."
     status = bench.run("status").out
     assert "pool/p" in status
     assert "job/j" not in status
@@ -176,7 +177,7 @@ def test_tasks_added_to_the_manifest_are_added_to_the_job(bench: Any) -> None:
     bench.write(job=text + "- {id: t5, commandLine: /bin/true}\n")
     more = bench.apply()
     assert more.code == 0
-    assert "job/j: 1 tasks added" in more.out or "job/j: 1 task" in more.out
+    assert "Done. 1 task added." in more.out
     assert bench.apply().out.endswith("No changes. The account matches the manifests.\n")
 
 
@@ -187,7 +188,10 @@ def test_objects_of_others_are_never_touched(bench: Any) -> None:
     foreign = bench.apply("--detailed-exitcode")
     assert foreign.code == 4
     assert "owned by stack 's'" in foreign.out
-    assert bench.run("destroy", str(bench.folder), "--auto-approve").code == 0
+    gone = bench.run("destroy", str(bench.folder), "--auto-approve")
+    assert gone.code == 0
+    assert "job/j is left alone: it belongs to stack 's'." in gone.out
+    assert "Nothing of stack 'other' is there." in gone.out
     assert bench.writes(since=before) == []
 
 
@@ -208,7 +212,7 @@ def test_no_answer_means_no_change(bench: Any) -> None:
     assert bench.run("apply", str(bench.folder), stdin="no\n").code == 1
     assert bench.run("apply", str(bench.folder), stdin="y\n").code == 1
     nobody = bench.run("apply", str(bench.folder), stdin="")
-    assert nobody.code == 64
+    assert nobody.code == 1
     assert "--auto-approve" in nobody.err
     assert bench.writes() == []
     assert bench.run("apply", str(bench.folder), stdin="yes\n").code == 0

@@ -40,7 +40,7 @@ class World:
         """A job manifest on pool `p` with preparation and release."""
         raw = {**JOB, **spec}
         normal = normalise(JobSpec, raw)
-        made = [self.task(task, normal) for task in tasks]
+        made = [self.task(task) for task in tasks]
         return Wanted(
             Key.of(Kind.JOB, name),
             name,
@@ -52,9 +52,9 @@ class World:
             {task.id: task for task in made},
         )
 
-    def task(self, name: str, job: Mapping[str, Any], command: str = "work") -> Task:
-        body = {"id": name, "commandLine": command}
-        return Task(name, normalise(TaskSpec, body, parent=job), body)
+    def task(self, name: str, command: str = "work", **more: Any) -> Task:
+        body = {"id": name, "commandLine": command, **more}
+        return Task(name, normalise(TaskSpec, body), body)
 
     def pool(self, name: str = "p", *, life: Mapping[str, Any] | None = None, **spec: Any) -> Wanted:
         """A pool manifest of two nodes."""
@@ -103,10 +103,10 @@ class World:
     def desired(self, *wanted: Wanted, prunes: bool = True, max_deletes: int | None = None) -> Desired:
         return Desired(Stack("s", prunes, max_deletes=max_deletes), {thing.key: thing for thing in wanted})
 
-    def observed(self, *live: LiveJob | LivePool, unread: frozenset[Kind] = frozenset()) -> Observed:
+    def observed(self, *live: LiveJob | LivePool, unread: Mapping[Kind, str] | None = None) -> Observed:
         pools = {thing.key: thing for thing in live if isinstance(thing, LivePool)}
         jobs = {thing.key: thing for thing in live if isinstance(thing, LiveJob)}
-        return Observed(pools, jobs, "now", unread)
+        return Observed(pools, jobs, "now", unread or {})
 
 
 @pytest.fixture

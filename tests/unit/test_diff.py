@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.diff import diff
 from reconciler.model.field import ChangeKind
@@ -132,3 +134,42 @@ def test_every_field_below_pool_and_job_says_how_it_may_change() -> None:
             extra = info.json_schema_extra
             assert isinstance(extra, dict)
             assert extra.get("x-change") in set(ChangeKind), f"{model.__name__}.{name}"
+
+
+POOL: Body = {
+    "vmSize": "s",
+    "virtualMachineConfiguration": {"nodeAgentSKUId": "u", "imageReference": {"sku": "x"}},
+}
+PARTS: Body = {
+    "displayName": "d",
+    "targetDedicatedNodes": 3,
+    "startTask": {"commandLine": "x", "environmentSettings": [{"name": "A", "value": "1"}]},
+    "metadata": [{"name": "a", "value": "1"}],
+    "networkConfiguration": {"subnetId": "s"},
+    "taskSchedulingPolicy": {"nodeFillType": "pack"},
+    "resizeTimeout": "PT20M",
+}
+
+
+@given(st.sets(st.sampled_from(sorted(PARTS))), st.sets(st.sampled_from(sorted(PARTS))))
+def test_every_difference_has_a_row_and_every_row_a_path(one: set[str], other: set[str]) -> None:
+    wanted = {**POOL, **{name: PARTS[name] for name in one}}
+    live = {**POOL, **{name: PARTS[name] for name in other}}
+    rows = changes(PoolSpec, wanted, live)
+    assert {row[0].split(".")[0] for row in rows} == one ^ other
+    assert changes(PoolSpec, wanted, wanted) == []
+
+
+@pytest.mark.parametrize("part", ["resourceFiles", "environmentSettings"])
+def test_an_empty_list_is_an_absent_one(part: str) -> None:
+    wanted = {"poolInfo": {"poolId": "p"}, "jobPreparationTask": {"commandLine": "prepare", part: []}}
+    assert changes(JobSpec, wanted, {**RETURNED, "jobPreparationTask": PREPARATION}) == []
+
+
+def test_a_value_that_the_service_took_from_the_job_is_no_difference() -> None:
+    manager = {"id": "m", "commandLine": "x"}
+    stored = {**manager, "constraints": {"retentionTime": "P7D", "maxTaskRetryCount": 5}}
+    wanted = {"poolInfo": {"poolId": "p"}, "jobManagerTask": manager}
+    assert changes(JobSpec, wanted, {**RETURNED, "jobManagerTask": stored}) == []
+    written = {**manager, "constraints": {"maxTaskRetryCount": 2}}
+    assert len(changes(JobSpec, {**wanted, "jobManagerTask": written}, {**RETURNED, "jobManagerTask": stored})) == 1

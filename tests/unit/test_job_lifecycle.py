@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reconciler.lifecycle.job import next_step
-from reconciler.lifecycle.steps import Action, Blocked, Consents, Done, Step, Wait
+from reconciler.lifecycle.steps import KEPT, Action, Blocked, Consents, Done, Policy, Step, Wait
 from reconciler.observed import Mark
 
 
@@ -93,7 +93,7 @@ def test_a_source_that_is_not_complete_removes_nothing(world: Any) -> None:
 def test_a_job_marked_prevent_destroy_outlives_its_manifest(world: Any) -> None:
     wanted = world.job()
     live = world.live_job(wanted, mark=Mark("s", wanted.digest, keep=True))
-    assert next_step(None, live, world.context) == Done("kept: lifecycle.preventDestroy")
+    assert next_step(None, live, world.context) == Done(KEPT)
 
 
 def test_the_receipt_is_read_before_the_delete(world: Any) -> None:
@@ -151,7 +151,7 @@ def test_tasks_are_added_then_confirmed_then_the_job_may_end_by_itself(world: An
 
 def test_a_task_that_exists_with_other_fixed_fields_is_a_conflict(world: Any) -> None:
     wanted = world.job(tasks=("t1",))
-    other = world.task("T1", wanted.spec, command="something else")
+    other = world.task("T1", command="something else")
     live = world.live_job(wanted, mark=Mark("s", wanted.digest), tasks={"t1": world.live_task(other)})
     step = next_step(wanted, live, world.context)
     assert isinstance(step, Blocked)
@@ -164,7 +164,7 @@ def test_a_task_that_exists_with_other_fixed_fields_is_a_conflict(world: Any) ->
         ({"priority": 5}, {"priority": 5, "metadata": []}),
         (
             {"constraints": {"maxWallClockTime": "PT60M"}},
-            {"constraints": {"maxWallClockTime": "PT1H", "maxTaskRetryCount": 0}, "metadata": []},
+            {"constraints": {"maxWallClockTime": "PT60M"}, "metadata": []},
         ),
         ({"metadata": [{"name": "a", "value": "1"}]}, {"metadata": [{"name": "a", "value": "1"}]}),
     ],
@@ -239,3 +239,24 @@ def test_a_terminating_job_names_the_nodes_it_waits_for(world: Any) -> None:
     nodes = (world.ran("n1", release=0), world.ran("n2", release="running"))
     step = next_step(None, world.live_job(world.job(), "terminating", nodes=nodes), world.context)
     assert str(step) == "wait for release on 1 node (n2), up to 15 min"
+
+
+def test_constraints_of_a_task_are_changed_while_it_can_still_run(world: Any) -> None:
+    wanted = world.job(tasks=("t1",))
+    task = world.task("t1", constraints={"maxTaskRetryCount": 3})
+    wanted = replace(wanted, tasks={"t1": task})
+    there = world.live_task(world.task("t1", constraints={"maxTaskRetryCount": 0}))
+    live = world.live_job(wanted, mark=Mark("s", wanted.digest), tasks={"t1": there})
+    step = next_step(wanted, live, world.context)
+    assert isinstance(step, Action)
+    assert (step.verb, step.tasks, step.guards) == ("update-tasks", (task,), (there.guard,))
+    over = replace(live, tasks={"t1": replace(there, state="completed")})
+    assert said(next_step(wanted, over, world.context)) == "confirm-tasks"
+
+
+def test_the_manifests_policy_wins_over_what_the_mark_remembers(world: Any) -> None:
+    live = world.live_job(world.job(), mark=Mark("s", keep=False))
+    keeping = replace(world.context, policies={live.key: Policy(keep=True)})
+    assert said(next_step(None, live, keeping)) == "done"
+    freed = replace(world.context, policies={live.key: Policy(keep=False)})
+    assert said(next_step(None, replace(live, mark=Mark("s", keep=True)), freed)) == "terminate"

@@ -71,7 +71,7 @@ def test_replacing_a_job_is_one_road(world: Any) -> None:
 
 
 def test_an_unreadable_listing_is_never_absent(world: Any) -> None:
-    plan = make_plan(world.desired(world.job()), world.observed(unread=frozenset({Kind.JOB})), world.context)
+    plan = make_plan(world.desired(world.job()), world.observed(unread={Kind.JOB: "403 no"}), world.context)
     assert isinstance(plan.entries[Key.of(Kind.JOB, "j")].step, Blocked)
     assert not plan.has_changes
 
@@ -134,3 +134,27 @@ def test_secrets_in_values_are_masked(world: Any) -> None:
     text = plan_text(make_plan(world.desired(wanted), world.observed(), world.context))
     assert "sig=(secret)" in text
     assert "abc" not in text
+
+
+def test_without_the_list_of_jobs_no_node_is_taken_away(world: Any) -> None:
+    pool = world.live_pool(world.pool())
+    unread = {Kind.JOB: "503"}
+    for wanted in ([], [world.pool(targetDedicatedNodes=1)]):
+        plan = make_plan(world.desired(*wanted), world.observed(pool, unread=unread), world.context)
+        assert not plan.has_changes
+        assert "what its nodes owe is not known" in plan_text(plan)
+    grown = make_plan(
+        world.desired(world.pool(targetDedicatedNodes=3)), world.observed(pool, unread=unread), world.context
+    )
+    assert grown.has_changes
+
+
+def test_a_job_that_somebody_deletes_still_owes_its_release(world: Any) -> None:
+    pool = world.live_pool(world.pool(), node_ids=frozenset({"n1"}))
+    for nodes in ((world.ran("n1", release="running"),), None):
+        leaving = world.live_job(world.job(), "deleting", stack=None, nodes=nodes)
+        plan = make_plan(
+            world.desired(world.pool(targetDedicatedNodes=0)), world.observed(pool, leaving), world.context
+        )
+        assert list(plan.ready()) == []
+        assert "wait for release" in plan_text(plan)
