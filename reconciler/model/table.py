@@ -99,10 +99,10 @@ def normalise(model: type[Spec], raw: Mapping[str, Json], *, fill: bool = True) 
 
 def _normal_value(field: Field, value: Json, fill: bool) -> Json:
     if field.keyed_by is not None:
-        return {item[field.keyed_by]: _item(field, item, fill) for item in value} or None
+        return {item[field.keyed_by]: _item(field, item, fill) for item in value} or _empty(fill)
     if field.is_list:
         below = field.below
-        return ([normalise(below, item, fill=fill) for item in value] if below else list(value)) or None
+        return ([normalise(below, item, fill=fill) for item in value] if below else list(value)) or _empty(fill)
     if field.below is not None:
         return normalise(field.below, value, fill=fill)
     if field.compare is Compare.FOLDED:
@@ -110,6 +110,11 @@ def _normal_value(field: Field, value: Json, fill: bool) -> Json:
     if field.compare is Compare.DURATION:
         return None if duration.is_unlimited(value) else duration.canonical(value)
     return value
+
+
+def _empty(fill: bool) -> Json:
+    """An empty list: absent for comparing, but a line that speaks of the property all the same."""
+    return None if fill else []
 
 
 def _item(field: Field, item: Mapping[str, Json], fill: bool) -> Normal:

@@ -137,7 +137,7 @@ def test_what_may_change_is_changed_in_place(bench: Any) -> None:
     text = (bench.folder / "job.yaml").read_text("utf-8")
     bench.write(
         job=text.replace("spec:\n", "spec:\n  priority: 7\n  metadata: [{name: team, value: risk}]\n"),
-        pool=POOL_THREE,
+        pool=nodes(bench, 3),
     )
     plan = bench.run("plan", str(bench.folder), "--detailed-exitcode")
     assert plan.code == 2
@@ -147,22 +147,15 @@ def test_what_may_change_is_changed_in_place(bench: Any) -> None:
     assert bench.apply().out.endswith("No changes. The account matches the manifests.\n")
 
 
-POOL_THREE = """\
-apiVersion: reconciler/v1
-kind: Pool
-metadata: {name: p}
-spec:
-  vmSize: Standard_D2s_v3
-  virtualMachineConfiguration:
-    imageReference: {publisher: canonical, offer: 0001-com-ubuntu-server-jammy, sku: 22_04-lts}
-    nodeAgentSKUId: batch.node.ubuntu 22.04
-  targetDedicatedNodes: 3
-"""
+def nodes(bench: Any, count: int) -> str:
+    """The pool manifest with another number of nodes."""
+    text: str = (bench.folder / "pool.yaml").read_text("utf-8")
+    return text.replace("targetDedicatedNodes: 2", f"targetDedicatedNodes: {count}")
 
 
 def test_nodes_that_owe_a_release_are_not_taken_by_a_shrink_without_consent(bench: Any) -> None:
     assert bench.apply().code == 0
-    bench.write(pool=POOL_THREE.replace("Nodes: 3", "Nodes: 1"))
+    bench.write(pool=nodes(bench, 1))
     stopped = bench.apply("--detailed-exitcode")
     assert stopped.code == 4
     assert "--allow-release-loss job/j" in stopped.out

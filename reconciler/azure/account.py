@@ -1,93 +1,39 @@
-"""The account over the wire: BatchReader and BatchWriter on the Azure SDK. Nobody else knows the REST API.
-
-Requests go through the SDK's public `send_request`, which keeps its signature, token, retry and redirect policies,
-and skips its models (they cost thirty times the decoding of a list). Bodies are plain dicts in wire form.
-
-What protects each write against a world that moved since it was looked at (REST reference, "Specifying Conditional
-Headers"; SDK 15.1 operations):
-
-| request                                            | protection                                                    |
-|----------------------------------------------------|---------------------------------------------------------------|
-| PATCH, resize, enable, terminate, delete           | If-Match with the ETag that the decision was taken on         |
-| PUT task (constraints)                             | If-Match with the task's ETag                                 |
-| create pool, create job                            | the id is taken or not; our own lost answer is known by nonce |
-| add task collection                                | ids are taken or not; `TaskExists` is read back and compared  |
-| updateproperties (removing a start task)           | none is offered: a fresh read of the ETag just before         |
-
-The ETag does not change when a job enters `completed`, `disabled` or `deleting` (recorded), so a guarded request can
-still meet another state; the service then answers 409, which means: look again.
-"""
+"""One Batch account: BatchReader and BatchWriter."""
 
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import quote
 
 import orjson
 from azure.batch.aio import BatchClient
 from azure.core.credentials import AzureNamedKeyCredential
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncRetryPolicy, SansIOHTTPPolicy
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
-from reconciler.errors import BatchError, Denied, Missing, Moved, Rejected, TargetError, Transient
+from reconciler.azure.answers import job_of, mark_of, node_counts_of, node_run_of, pool_of, rows_of, task_of
+from reconciler.azure.refusals import check_added, translated, understanding
+from reconciler.errors import BatchError, Moved, Rejected, TargetError, Transient
 from reconciler.lifecycle.steps import Action, Verb
 from reconciler.model.desired import Key, Kind, Task
-from reconciler.model.field import Spec
-from reconciler.model.job import JobSpec
-from reconciler.model.pool import PoolSpec
-from reconciler.model.table import normalise
-from reconciler.model.task import TaskSpec
-from reconciler.observed import MARK, Guard, LiveJob, LivePool, LiveTask, Mark, NodeRun, Observed, Run, TaskCounts
+from reconciler.observed import MARK, Guard, LiveJob, LivePool, LiveTask, Mark, NodeRun, Observed, TaskCounts
 from reconciler.ports import Node
 
 API_VERSION: Final = "2025-06-01"
 JSON_TYPE: Final = "application/json; odata=minimalmetadata"
 CHUNK: Final = 100
 """Tasks in one collection, the service's maximum (REST reference, "Add Task Collection")."""
-UNTOLD: Final = frozenset({"PropertyValue", "AuthenticationErrorDetail"})
-"""Details of a refusal that repeat what was sent: a value that may be secret, a signature."""
 LONGEST_SLEEP: Final = 5
 """Seconds that a retry may sleep inside of a request."""
 AT_ONCE: Final = 8
 """Requests of one action at once (chunks of tasks); how many actions run at once is the executor's business."""
-
-DENIED: Final = frozenset(
-    {
-        "AccountIsDisabled",
-        "ActiveJobAndScheduleQuotaReached",
-        "AuthenticationFailed",
-        "Forbidden",
-        "InsufficientAccountPermissions",
-        "InvalidAuthenticationInfo",
-        "PoolQuotaReached",
-    }
-)
-MISSING: Final = frozenset({"FileNotFound", "JobNotFound", "NodeNotFound", "PoolNotFound", "TaskNotFound"})
-REJECTED_CONFLICTS: Final = frozenset(
-    {
-        "InvalidApplicationPackageReferences",
-        "JobPreparationTaskNotSpecified",
-        "JobPreparationTaskOrReleaseTaskNotSpecified",
-        "JobScheduleWithSameIdExists",
-        "JobWithSameIdExists",
-        "OperationNotValidOnNode",
-        "OperationNotValidOnPool",
-        "TaskFilesCleanedup",
-        "TaskFilesUnavailable",
-        "TaskIdSameAsJobPreparationTask",
-        "TaskIdSameAsJobReleaseTask",
-    }
-)
-"""409s that looking again does not cure; every other one means that the object is in another state than we saw."""
 
 
 class _ReadErrorBodies(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
@@ -123,18 +69,18 @@ class Account:
         unread: dict[Kind, str] = {}
         live_pools: dict[Key, LivePool] = {}
         live_jobs: dict[Key, LiveJob] = {}
-        with _understanding("read the account"):
+        with understanding("read the account"):
             if isinstance(pools, BatchError):
                 unread[Kind.POOL] = str(pools)
             else:
                 by_pool = (
-                    None if isinstance(counts, BatchError) else {c["poolId"].lower(): _node_counts(c) for c in counts}
+                    None if isinstance(counts, BatchError) else {c["poolId"].lower(): node_counts_of(c) for c in counts}
                 )
-                live_pools = {pool.key: pool for pool in (_pool(raw, by_pool) for raw in pools)}
+                live_pools = {pool.key: pool for pool in (pool_of(raw, by_pool) for raw in pools)}
             if isinstance(jobs, BatchError):
                 unread[Kind.JOB] = str(jobs)
             else:
-                live_jobs = {job.key: job for job in map(_job, jobs)}
+                live_jobs = {job.key: job for job in map(job_of, jobs)}
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         return Observed(live_pools, live_jobs, at, unread)
 
@@ -142,7 +88,7 @@ class Account:
         """The tasks of a job by folded id."""
         path = f"/jobs/{_quote(job.name)}/tasks"
         rows = await self._list(path, f"list the tasks of {job.address}")
-        return {task.id: task for task in map(_task, rows)}
+        return {task.id: task for task in map(task_of, rows)}
 
     async def node_runs(self, job: LiveJob) -> tuple[NodeRun, ...]:
         """Preparation and release per node; empty for a job that has neither (the service then answers 409)."""
@@ -150,7 +96,7 @@ class Account:
             return ()
         path = f"/jobs/{_quote(job.name)}/jobpreparationandreleasetaskstatus"
         rows = await self._list(path, f"read preparation and release of {job.address}")
-        return tuple(sorted(map(_node_run, rows), key=lambda run: run.node))
+        return tuple(sorted(map(node_run_of, rows), key=lambda run: run.node))
 
     async def task_counts(self, job: LiveJob) -> TaskCounts:
         """How many tasks are in which state."""
@@ -209,7 +155,7 @@ class Account:
                 raise
 
     async def _is_marked(self, path: str, what: str, mark: Mark) -> bool:
-        there = _mark_of(await self._json("GET", path, what))
+        there = mark_of(await self._json("GET", path, what))
         return there is not None and there.nonce == mark.nonce
 
     async def _replace_properties(self, path: str, what: str, action: Action) -> None:
@@ -234,7 +180,7 @@ class Account:
             await self._add_chunk(path, what, tasks[half:])
             return
         for row in answer["value"]:
-            _check_added(what, row)
+            check_added(what, row)
 
     async def _update_task(self, path: str, job: str, task: Task, guard: Guard) -> None:
         # Whole and with defaults written out: what a PUT leaves out is reset (recorded).
@@ -256,10 +202,10 @@ class Account:
     async def _list(self, path: str, what: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Every row of a list, page by page."""
         page = await self._json("GET", path, what, query=query)
-        rows = _rows(page, what)
+        rows = rows_of(page, what)
         while link := page.get("odata.nextLink"):
             page = await self._decoded(HttpRequest("GET", link, headers={"Accept": "application/json"}), what)
-            rows += _rows(page, what)
+            rows += rows_of(page, what)
         return rows
 
     async def _json(
@@ -276,7 +222,7 @@ class Account:
     async def _decoded(self, request: HttpRequest, what: str) -> dict[str, Any]:
         response = await self._send(request, what)
         try:
-            with _translated(what, self.endpoint):
+            with translated(what, self.endpoint):
                 body = await response.read()
             decoded = orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -290,7 +236,7 @@ class Account:
         request = self._request("GET", path, None, None, None)
         request.headers["Accept"] = "application/octet-stream"
         response = await self._send(request, what)
-        with _translated(what, self.endpoint):
+        with translated(what, self.endpoint):
             async for piece in response.iter_bytes():
                 yield piece
 
@@ -298,7 +244,7 @@ class Account:
         self, method: str, path: str, what: str, body: Mapping[str, Any] | None, guard: Guard | None
     ) -> None:
         response = await self._send(self._request(method, path, None, body, guard), what)
-        with _translated(what, self.endpoint):
+        with translated(what, self.endpoint):
             await response.read()
 
     def _request(
@@ -320,7 +266,7 @@ class Account:
         return HttpRequest(method, self.endpoint + path, params=params, headers=headers, content=content)
 
     async def _send(self, request: HttpRequest, what: str) -> AsyncHttpResponse:
-        with _translated(what, self.endpoint):
+        with translated(what, self.endpoint):
             return await self._client.send_request(request, stream=True)
 
 
@@ -355,36 +301,6 @@ async def connect(endpoint: str, account: str | None, key: str | None, *, use_pr
         yield Account(client, endpoint)
 
 
-@contextmanager
-def _translated(what: str, endpoint: str) -> Iterator[None]:
-    """The SDK's exceptions as ours, once and here."""
-    try:
-        yield
-    except HttpResponseError as error:
-        if isinstance(error, ClientAuthenticationError) and error.response is None:  # no token was found to send
-            raise Denied(what, f"no credential was accepted: {_first_line(error.message)}") from error
-        raise _refusal(what, error) from error
-    except AzureError as error:
-        raise Transient(what, f"no answer from {endpoint}: {_first_line(error.message)}") from error
-
-
-@contextmanager
-def _understanding(what: str) -> Iterator[None]:
-    """An answer of another shape comes from something that is no Batch account."""
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        message = f"the answer is not that of a Batch account ({type(error).__name__}: {error}); check the endpoint"
-        raise Rejected(what, message) from error
-
-
-def _rows(page: Mapping[str, Any], what: str) -> list[dict[str, Any]]:
-    rows = page.get("value")
-    if not isinstance(rows, list):
-        raise Rejected(what, "the answer is not a list of a Batch account; check the endpoint")
-    return rows
-
-
 class _Retry(AsyncRetryPolicy[HttpRequest, AsyncHttpResponse]):
     """The SDK's retries, but a long Retry-After is ours to wait for: the run can be stopped there, and says so."""
 
@@ -411,89 +327,6 @@ async def _all(requests: Iterable[Coroutine[Any, Any, None]]) -> None:
         raise refused[0]
 
 
-def _refusal(what: str, error: HttpResponseError) -> BatchError:
-    """The service's answer as one of our errors, by its code first: a bare 409 may mean many things."""
-    status = error.status_code or 0
-    response = cast(AsyncHttpResponse | None, error.response)
-    headers = response.headers if response is not None else {}
-    body = _error_body(response)
-    code = str(body.get("code", ""))
-    message = _message(body) or _first_line(error.reason or error.message)
-    if code == "AuthenticationFailed":
-        message = f"the key or token does not fit this account ({message})"
-    request_id = headers.get("request-id", "")
-    kind = _kind_of(status, code)
-    refusal = kind(what, message, status=status, code=code, request_id=request_id)
-    if isinstance(refusal, Transient):
-        refusal.retry_after = _seconds(headers.get("Retry-After"))
-    return refusal
-
-
-def _kind_of(status: int, code: str) -> type[BatchError]:
-    if code in DENIED or status in (401, 403):
-        return Denied
-    if code in MISSING or status == 404:
-        return Missing
-    if status in (408, 429) or status >= 500:
-        return Rejected if status == 501 else Transient
-    if status == 412 or (status == 409 and code not in REJECTED_CONFLICTS):
-        return Moved
-    return Rejected
-
-
-def _error_body(response: AsyncHttpResponse | None) -> dict[str, Any]:
-    if response is None:
-        return {}
-    try:
-        body = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _message(body: Mapping[str, Any]) -> str:
-    """The first line of the service's text and its details, cut: an answer may hold what nobody should print."""
-    message = body.get("message")
-    text = _first_line(str(message.get("value", ""))) if isinstance(message, dict) else ""
-    details = [
-        f"{item.get('key')}: {_first_line(str(item.get('value')))}"
-        for item in body.get("values") or ()
-        if isinstance(item, dict) and item.get("key") not in UNTOLD
-    ]
-    return " ".join([text, f"({'; '.join(details)})" if details else ""]).strip()
-
-
-def _first_line(text: str) -> str:
-    line = text.strip().splitlines()[0] if text.strip() else "no text"
-    return line if len(line) <= 300 else line[:297] + "..."
-
-
-def _seconds(text: str | None) -> float | None:
-    """Retry-After in its two forms: a number of seconds, or a date (RFC 9110)."""
-    if not text:
-        return None
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None
-
-
-def _check_added(what: str, row: Mapping[str, Any]) -> None:
-    """A collection is answered 200 whatever became of its tasks. `TaskExists` is not a failure: the next look reads
-    the task and compares it."""
-    error = row.get("error")
-    if not error or error.get("code") == "TaskExists":
-        return
-    message = error.get("message")
-    text = _first_line(str(message.get("value", ""))) if isinstance(message, dict) else "refused"
-    kind = Transient if str(row.get("status", "")).lower() == "servererror" else Rejected
-    raise kind(f"{what}: task {row.get('taskId')}", text, code=str(error.get("code", "")))
-
-
 def _marked(action: Action) -> dict[str, Any]:
     body = dict(action.body)
     if action.mark is not None:
@@ -503,94 +336,3 @@ def _marked(action: Action) -> dict[str, Any]:
 
 def _quote(part: str) -> str:
     return quote(part, safe="")
-
-
-# Answers -> values
-
-
-def _common(kind: Kind, model: type[Spec], raw: Mapping[str, Any]) -> dict[str, Any]:
-    own = [item for item in raw.get("metadata") or () if item.get("name") != MARK]
-    return {
-        "key": Key.of(kind, raw["id"]),
-        "name": raw["id"],
-        "state": str(raw["state"]).lower(),
-        "guard": Guard(raw["eTag"], raw["creationTime"]),
-        "mark": _mark_of(raw),
-        "spec": normalise(model, {**raw, "metadata": own}),
-    }
-
-
-def _mark_of(raw: Mapping[str, Any]) -> Mark | None:
-    values = [item.get("value", "") for item in raw.get("metadata") or () if item.get("name") == MARK]
-    return Mark.parse(values[0]) if values else None
-
-
-def _pool(raw: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]] | None) -> LivePool:
-    errors = (f"{error.get('code')}: {error.get('message')}" for error in raw.get("resizeErrors") or ())
-    return LivePool(
-        **_common(Kind.POOL, PoolSpec, raw),
-        allocation=str(raw.get("allocationState", "steady")).lower(),
-        nodes=None if counts is None else counts.get(raw["id"].lower(), {}),
-        current=raw.get("currentDedicatedNodes", 0) + raw.get("currentLowPriorityNodes", 0),
-        resize_errors=tuple(errors),
-    )
-
-
-def _node_counts(row: Mapping[str, Any]) -> dict[str, int]:
-    """Nodes by lower-case state, dedicated and spot together; states without nodes are left out."""
-    total: dict[str, int] = {}
-    for part in ("dedicated", "lowPriority"):
-        for state, count in (row.get(part) or {}).items():
-            if state != "total" and count:
-                total[state.lower()] = total.get(state.lower(), 0) + count
-    return total
-
-
-def _job(raw: Mapping[str, Any]) -> LiveJob:
-    info = raw.get("executionInfo") or {}
-    failed = info.get("schedulingError") or {}
-    return LiveJob(
-        **_common(Kind.JOB, JobSpec, raw),
-        terminate_reason=info.get("terminateReason", ""),
-        scheduling_error=f"{failed.get('code')}: {failed.get('message')}" if failed else "",
-    )
-
-
-def _task(raw: Mapping[str, Any]) -> LiveTask:
-    info = raw.get("executionInfo") or {}
-    failure = info.get("failureInfo") or {}
-    return LiveTask(
-        name=raw["id"],
-        state=str(raw["state"]).lower(),
-        guard=Guard(raw["eTag"], raw["creationTime"]),
-        spec=normalise(TaskSpec, raw),
-        node=(raw.get("nodeInfo") or {}).get("nodeId", ""),
-        exit_code=info.get("exitCode"),
-        failed=str(info.get("result", "")).lower() == "failure",
-        failure=f"{failure.get('code')}: {failure.get('message')}" if failure else "",
-    )
-
-
-def _node_run(raw: Mapping[str, Any]) -> NodeRun:
-    return NodeRun(
-        node=raw["nodeId"],
-        pool=raw.get("poolId", ""),
-        preparation=_run(raw.get("jobPreparationTaskExecutionInfo")),
-        release=_run(raw.get("jobReleaseTaskExecutionInfo")),
-    )
-
-
-def _run(raw: Mapping[str, Any] | None) -> Run | None:
-    if not raw:
-        return None
-    failure = raw.get("failureInfo") or {}
-    return Run(
-        state=str(raw.get("state", "")).lower(),
-        exit_code=raw.get("exitCode"),
-        result=str(raw.get("result", "")).lower(),
-        failure=f"{failure.get('code')}: {failure.get('message')}" if failure else "",
-        retries=raw.get("retryCount"),
-        started=raw.get("startTime", ""),
-        ended=raw.get("endTime", ""),
-        directory=raw.get("taskRootDirectory", ""),
-    )

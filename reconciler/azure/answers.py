@@ -1,0 +1,108 @@
+"""The service's answers as values in the model's terms."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.errors import Rejected
+from reconciler.model.desired import Key, Kind
+from reconciler.model.field import Spec
+from reconciler.model.job import JobSpec
+from reconciler.model.pool import PoolSpec
+from reconciler.model.table import normalise
+from reconciler.model.task import TaskSpec
+from reconciler.observed import MARK, Guard, LiveJob, LivePool, LiveTask, Mark, NodeRun, Run
+
+
+def rows_of(page: Mapping[str, Any], what: str) -> list[dict[str, Any]]:
+    rows = page.get("value")
+    if not isinstance(rows, list):
+        raise Rejected(what, "the answer is not a list of a Batch account; check the endpoint")
+    return rows
+
+
+def _common(kind: Kind, model: type[Spec], raw: Mapping[str, Any]) -> dict[str, Any]:
+    own = [item for item in raw.get("metadata") or () if item.get("name") != MARK]
+    return {
+        "key": Key.of(kind, raw["id"]),
+        "name": raw["id"],
+        "state": str(raw["state"]).lower(),
+        "guard": Guard(raw["eTag"], raw["creationTime"]),
+        "mark": mark_of(raw),
+        "spec": normalise(model, {**raw, "metadata": own}),
+    }
+
+
+def mark_of(raw: Mapping[str, Any]) -> Mark | None:
+    values = [item.get("value", "") for item in raw.get("metadata") or () if item.get("name") == MARK]
+    return Mark.parse(values[0]) if values else None
+
+
+def pool_of(raw: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]] | None) -> LivePool:
+    errors = (f"{error.get('code')}: {error.get('message')}" for error in raw.get("resizeErrors") or ())
+    return LivePool(
+        **_common(Kind.POOL, PoolSpec, raw),
+        allocation=str(raw.get("allocationState", "steady")).lower(),
+        nodes=None if counts is None else counts.get(raw["id"].lower(), {}),
+        current=raw.get("currentDedicatedNodes", 0) + raw.get("currentLowPriorityNodes", 0),
+        resize_errors=tuple(errors),
+    )
+
+
+def node_counts_of(row: Mapping[str, Any]) -> dict[str, int]:
+    """Nodes by lower-case state, dedicated and spot together; states without nodes are left out."""
+    total: dict[str, int] = {}
+    for part in ("dedicated", "lowPriority"):
+        for state, count in (row.get(part) or {}).items():
+            if state != "total" and count:
+                total[state.lower()] = total.get(state.lower(), 0) + count
+    return total
+
+
+def job_of(raw: Mapping[str, Any]) -> LiveJob:
+    info = raw.get("executionInfo") or {}
+    failed = info.get("schedulingError") or {}
+    return LiveJob(
+        **_common(Kind.JOB, JobSpec, raw),
+        terminate_reason=info.get("terminateReason", ""),
+        scheduling_error=f"{failed.get('code')}: {failed.get('message')}" if failed else "",
+    )
+
+
+def task_of(raw: Mapping[str, Any]) -> LiveTask:
+    info = raw.get("executionInfo") or {}
+    failure = info.get("failureInfo") or {}
+    return LiveTask(
+        name=raw["id"],
+        state=str(raw["state"]).lower(),
+        guard=Guard(raw["eTag"], raw["creationTime"]),
+        spec=normalise(TaskSpec, raw),
+        node=(raw.get("nodeInfo") or {}).get("nodeId", ""),
+        exit_code=info.get("exitCode"),
+        failed=str(info.get("result", "")).lower() == "failure",
+        failure=f"{failure.get('code')}: {failure.get('message')}" if failure else "",
+    )
+
+
+def node_run_of(raw: Mapping[str, Any]) -> NodeRun:
+    return NodeRun(
+        node=raw["nodeId"],
+        pool=raw.get("poolId", ""),
+        preparation=_run(raw.get("jobPreparationTaskExecutionInfo")),
+        release=_run(raw.get("jobReleaseTaskExecutionInfo")),
+    )
+
+
+def _run(raw: Mapping[str, Any] | None) -> Run | None:
+    if not raw:
+        return None
+    failure = raw.get("failureInfo") or {}
+    return Run(
+        state=str(raw.get("state", "")).lower(),
+        exit_code=raw.get("exitCode"),
+        result=str(raw.get("result", "")).lower(),
+        failure=f"{failure.get('code')}: {failure.get('message')}" if failure else "",
+        retries=raw.get("retryCount"),
+        started=raw.get("startTime", ""),
+        ended=raw.get("endTime", ""),
+        directory=raw.get("taskRootDirectory", ""),
+    )
