@@ -1,8 +1,10 @@
 """`reconciler emulator`: the local Azure Batch that commands use when no account is configured."""
 
 import argparse
+import dataclasses
 import json
 import os
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +23,22 @@ def add(commands: Any) -> None:
         ("stop", "end it and every process it runs"),
         ("status", "where it is; exit 1 when it does not run"),
         ("reset", "stop it and forget every pool and job"),
+        ("switches", "what no source says of the service, and the readings to choose from"),
     ):
         action = actions.add_parser(name, help=text, description=text)
-        action.add_argument("--state", metavar="DIR", help="its state (default: below the user's state directory)")
+        if name != "switches":
+            action.add_argument("--state", metavar="DIR", help="its state (default: below the user's state directory)")
         if name == "start":
             action.add_argument("--port", metavar="N", type=_port, default=0, help="port on loopback (any free one)")
-        if name in ("start", "status"):
+            action.add_argument("--tls", action="store_true", help="serve https, with a certificate of its own")
+            action.add_argument(
+                "--switch",
+                metavar="NAME=VALUE",
+                action="append",
+                default=[],
+                help="choose a reading (see: reconciler emulator switches); may be repeated",
+            )
+        if name in ("start", "status", "switches"):
             action.add_argument("--format", choices=("text", "json"), default="text")
         add_output(action)
         action.set_defaults(run=run)
@@ -44,11 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
     from reconciler.emulator import control
     from reconciler.errors import TargetError
 
+    if arguments.action == "switches":
+        return _list_switches(arguments.format)
     state = Path(arguments.state) if arguments.state else emulator_directory(os.environ)
     try:
         match arguments.action:
             case "start":
-                return _show(control.start(state, port=arguments.port), arguments.format)
+                return _show(_start(state, arguments), arguments.format)
             case "stop":
                 print("Stopped." if control.stop(state) else "It was not running.")
             case "reset":
@@ -58,6 +72,31 @@ def run(arguments: argparse.Namespace) -> int:
                 return _show(control.status(state), arguments.format)
     except control.EmulatorError as error:
         raise TargetError(str(error)) from error
+    return 0
+
+
+def _start(state: Path, arguments: argparse.Namespace) -> "Running":
+    from reconciler.emulator import control, switch_list
+    from reconciler.errors import UsageError
+
+    try:
+        chosen = switch_list.changed(switch_list.parse(arguments.switch))
+    except switch_list.BadSwitch as error:
+        raise UsageError(str(error)) from error
+    return control.start(state, port=arguments.port, tls=arguments.tls, switches=chosen)
+
+
+def _list_switches(format_: str) -> int:
+    from reconciler.emulator import switch_list
+
+    switches = switch_list.describe()
+    if format_ == "json":
+        print(json.dumps([dataclasses.asdict(switch) for switch in switches], indent=2))
+        return 0
+    for switch in switches:
+        readings = ", ".join(switch.readings)
+        print(f"{switch.name}={switch.default}\n  readings: {readings}")
+        print(textwrap.indent(textwrap.fill(switch.meaning, 100), "  "))
     return 0
 
 
@@ -71,6 +110,9 @@ def _show(running: "Running | None", format_: str) -> int:
         "key": running.key,
         "state": str(running.state),
         "pid": running.pid,
+        "tenant": running.tenant,
+        "ca": str(running.ca) if running.ca else None,
+        "switches": dict(running.switches),
     }
     if format_ == "json":
         print(json.dumps(facts, indent=2))
@@ -81,4 +123,8 @@ def _show(running: "Running | None", format_: str) -> int:
             f"export AZURE_BATCH_ACCESS_KEY={running.key}\n"
             f"# process {running.pid}, state in {running.state}"
         )
+        if running.ca:
+            print(f"export REQUESTS_CA_BUNDLE={running.ca}\nexport SSL_CERT_FILE={running.ca}")
+        for name, value in running.switches.items():
+            print(f"# switch {name}={value}")
     return 0

@@ -11,7 +11,26 @@ long-lived third-party user of the service, and INFERRED is a conclusion. What n
 `switches.Switches`.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from reconciler.emulator.control import EmulatorError, Running
 from reconciler.emulator.embedded import Emulator
 
-__all__ = ["Emulator", "EmulatorError", "Running"]
+if TYPE_CHECKING:
+    from reconciler.emulator.simulated import Outcome
+    from reconciler.emulator.simulation import Simulation
+
+__all__ = ["Emulator", "EmulatorError", "Outcome", "Running", "Simulation"]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs more than the standard library is imported when it is first asked for."""
+    if name == "Simulation":
+        from reconciler.emulator.simulation import Simulation
+
+        return Simulation
+    if name == "Outcome":
+        from reconciler.emulator.simulated import Outcome
+
+        return Outcome
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import fcntl
+import gc
 import logging
 import os
 import signal
 import socket
+import ssl
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from reconciler.emulator import control
+from reconciler.emulator import control, switch_list
 from reconciler.emulator.server import HOST, Server, Settings
+from reconciler.emulator.switches import Switches
 
 
 def main() -> int:
@@ -21,7 +25,15 @@ def main() -> int:
     parser.add_argument("--state", type=Path, required=True, help="folder that keeps the account")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: the one used before, or any)")
     parser.add_argument("--idle-exit", type=float, default=None, help="end after so many seconds without work")
+    parser.add_argument("--tls", action="store_true", help="serve https, with a certificate of its own")
+    parser.add_argument("--switch", action="append", default=[], metavar="NAME=VALUE", help="a reading (repeatable)")
+    parser.add_argument("--chaos", type=int, metavar="SEED", help="let requests fail and come late, drawn by this seed")
     arguments = parser.parse_args()
+    try:
+        switches = switch_list.parse(arguments.switch)
+    except switch_list.BadSwitch as error:
+        parser.error(str(error))
+    gc.set_threshold(100_000, 50, 50)  # what an account holds stays for long: looking through it often is in vain
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     state: Path = arguments.state.resolve()
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -31,20 +43,38 @@ def main() -> int:
         except BlockingIOError:
             sys.stderr.write(f"an emulator already runs on {state}\n")
             return 1
-        return _serve(state, arguments.port, arguments.idle_exit)
+        return _serve(state, arguments, switches)
 
 
-def _serve(state: Path, port: int, idle_exit: float | None) -> int:
+def _serve(state: Path, arguments: argparse.Namespace, switches: Switches) -> int:
     known = control.read_account(state)
     try:
-        sock = _bind(port, known.port)
+        sock = _bind(arguments.port, known.port)
     except OSError as error:
-        sys.stderr.write(f"port {port} cannot be used: {error}\n")
+        sys.stderr.write(f"port {arguments.port} cannot be used: {error}\n")
         return 1
-    settings = Settings(state, known.account, known.key, sock.getsockname()[1], idle_exit)
-    asyncio.run(_run(settings, sock))
-    control.write_account(state, control.Known(known.account, known.key, settings.port, None))
+    tls, ca = _certificate(state / "tls") if arguments.tls else (None, None)
+    settings = Settings(
+        state,
+        known.account,
+        known.key,
+        sock.getsockname()[1],
+        idle_exit=arguments.idle_exit,
+        tenant=known.tenant,
+        tls=tls,
+        switches=switches,
+        chaos=arguments.chaos,
+    )
+    known = replace(known, port=settings.port, pid=os.getpid(), ca=ca, switches=switch_list.changed(switches))
+    asyncio.run(_run(settings, sock, known))
+    control.write_account(state, replace(known, pid=None))
     return 0
+
+
+def _certificate(folder: Path) -> tuple[ssl.SSLContext, str]:
+    from reconciler.emulator import tls
+
+    return tls.prepare(folder), str(folder / tls.CA)
 
 
 def _bind(port: int, before: int) -> socket.socket:
@@ -63,7 +93,7 @@ def _bind(port: int, before: int) -> socket.socket:
     raise OSError("no port is free")
 
 
-async def _run(settings: Settings, sock: socket.socket) -> None:
+async def _run(settings: Settings, sock: socket.socket, known: control.Known) -> None:
     server, listening = Server(settings), asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -72,8 +102,8 @@ async def _run(settings: Settings, sock: socket.socket) -> None:
     told = asyncio.create_task(listening.wait())
     await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
     if listening.is_set():
-        control.write_account(settings.state, control.Known(settings.account, settings.key, settings.port, os.getpid()))
-        sys.stdout.write(f"http://{HOST}:{settings.port}\n")
+        control.write_account(settings.state, known)
+        sys.stdout.write(f"{known.endpoint}\n" + (f"certificate to trust: {known.ca}\n" if known.ca else ""))
         sys.stdout.flush()
     told.cancel()
     await serving

@@ -5,14 +5,14 @@ The rules are those of the SEED documents on both tasks, M:BatchJobPreparationTa
 
 from __future__ import annotations
 
-from reconciler.emulator import failures, runs, tasks
+from reconciler.emulator import failures, multi_instance, runs, tasks
 from reconciler.emulator.ports import Ended
 from reconciler.emulator.records import Attendance, Execution, Job, Json, Node, Task
 from reconciler.emulator.times import parse_span
-from reconciler.emulator.world import World
+from reconciler.emulator.world import World, nodes_of
 
 UP = ("idle", "running", "offline")
-COMING = ("creating", "starting", "waitingforstarttask", "rebooting")
+COMING = ("creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "preempted")
 
 
 def of(w: World, job: Job, node: Node) -> Attendance:
@@ -30,22 +30,26 @@ def admits(w: World, job: Job, node: Node) -> bool:
     return found is None or not found.barred
 
 
-def receive(w: World, task: Task, node: Node) -> None:
-    """A task of the job was scheduled here: run it, behind the preparation if that is needed first."""
+def receive(w: World, task: Task, nodes: list[Node]) -> None:
+    """A task was scheduled to one node, or to several: run it, behind the preparation where that is needed first."""
     job = w.jobs[task.job]
-    preparation = job.spec.get("jobPreparationTask")
-    tasks.assign(w, task, node)
-    if preparation is None:
+    tasks.assign(w, task, nodes[0])
+    if multi_instance.NAME in task.spec:
+        multi_instance.spread(w, task, nodes)
+    ready = [_prepare(w, job, node) for node in nodes if "jobPreparationTask" in job.spec]
+    if all(ready):
         tasks.run(w, task)
-        return
+    else:
+        tasks.move(w, task, "preparing")
+
+
+def _prepare(w: World, job: Job, node: Node) -> bool:
+    """Begin the job's preparation on the node if it is due; True if tasks may run."""
     here = of(w, job, node)
     if not here.prepared and (here.preparation is None or here.preparation.run is None):
         here.preparation = Execution(w.now, run=runs.begin_preparation(w, job, node, here.key))
         w.save(here)
-    if here.prepared or not preparation["waitForSuccess"]:
-        tasks.run(w, task)
-    else:
-        tasks.move(w, task, "preparing")
+    return here.prepared or not job.spec["jobPreparationTask"]["waitForSuccess"]
 
 
 def preparation_ended(w: World, here: Attendance, ended: Ended) -> None:
@@ -78,10 +82,10 @@ def _prepared(w: World, job: Job, here: Attendance, execution: Execution) -> Non
     w.save(here)
     w.touch("jobs", job.key)
     for task in list(w.busy[job.key].values()):
-        if task.state == "preparing" and task.node == here.node:
-            if here.prepared:
+        if task.state == "preparing" and here.node in nodes_of(task):
+            if all(w.attendances[f"{job.key}/{key}"].prepared for key in nodes_of(task)):
                 tasks.run(w, task)
-            else:
+            elif not here.prepared:
                 tasks.requeue(w, task, counted=False)
 
 
@@ -98,6 +102,20 @@ def node_rebooted(w: World, node: Node, jobs: list[Job]) -> None:
             if execution is not None and execution.run is not None:
                 w.kill(execution.run)
                 execution.run = None
+        w.save(here)
+        w.touch("jobs", job.key)
+
+
+def node_reimaged(w: World, node: Node, jobs: list[Job]) -> None:
+    """Nothing of any job is left here: preparation runs again before the next task, no release until then (SEED)."""
+    for job in jobs:
+        here = w.attendances_of_job[job.key].get(f"{job.key}/{node.key}")
+        if here is None:
+            continue
+        for execution in (here.preparation, here.release):
+            _cut(w, execution)
+        here.prepared = here.barred = here.tasks_ran = False
+        here.cleaned = []
         w.save(here)
         w.touch("jobs", job.key)
 
@@ -130,6 +148,26 @@ def stop_preparations(w: World, job: Job) -> None:
             _cut(w, here.preparation)
             here.prepared = False
             w.save(here)
+
+
+def stop_releases(w: World, job: Job, *, again: bool) -> None:
+    """The terminating job is deleted: its release is cut short, or forgotten, so that it runs once more (a switch)."""
+    for here in w.attendances_of_job[job.key].values():
+        _cut(w, here.release)
+        if again:
+            here.release = None
+        w.save(here)
+
+
+def holds(w: World, node: Node, jobs: list[Job]) -> bool:
+    """Whether release has to end before *node* leaves its pool; where it is to be run, it is begun (a switch)."""
+    reading = w.switches.release_on_leaving_nodes
+    here = [w.attendances_of_job[job.key][f"{job.key}/{node.key}"] for job in jobs]
+    if reading == "run" and node.state in UP:
+        for one in here:
+            if "jobReleaseTask" in w.jobs[one.job].spec:
+                _release(w, w.jobs[one.job], one)
+    return reading != "none" and any(one.release is not None and one.release.run is not None for one in here)
 
 
 def release_all(w: World, job: Job) -> bool:
@@ -177,6 +215,7 @@ def release_ended(w: World, here: Attendance, ended: Ended) -> None:
         failures.close(here.release, ended)
     w.save(here)
     w.touch("jobs", here.job)
+    w.touch("nodes", here.node)
 
 
 def release_timed_out(w: World, here: Attendance) -> None:
@@ -185,6 +224,7 @@ def release_timed_out(w: World, here: Attendance) -> None:
         failures.cut_short(here.release, w.now, failures.time_limit_reached())
         w.save(here)
         w.touch("jobs", here.job)
+        w.touch("nodes", here.node)
 
 
 # --- directories

@@ -1,4 +1,4 @@
-"""Shared key: whether a request carries the signature the account's key gives. Called for every Batch request.
+"""Whether a request is signed with the account's key, or carries a token for it. Called for every Batch request.
 
 The string that is signed follows the released clients (X); their spellings differ in details, all of which are taken.
 """
@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
-from reconciler.emulator.errors import ServiceError, refuse
-from reconciler.emulator.times import http_date, parse_http_date
+from reconciler.emulator import tokens
+from reconciler.emulator.errors import CATALOGUE, ServiceError, refuse
+from reconciler.emulator.times import from_unix_ns, http_date, parse_http_date
 
 _SIGNED_HEADERS = (
     "content-encoding",
@@ -41,11 +42,22 @@ class Signed:
     headers: Mapping[str, str]
 
 
-def check(request: Signed, account: str, key: bytes, now: int, skew: int) -> None:
-    """Refuse with 403 AuthenticationFailed (or 400 for a malformed header) what is not signed with *key*."""
+def check(
+    request: Signed, account: str, key: bytes, now: int, skew: int, tenant: str = "", token_status: str = "403"
+) -> None:
+    """Refuse with 403 AuthenticationFailed (or 400 for a malformed header) what is not signed with *key*.
+
+    A bearer token of *tenant* will do, too; a missing or refused one is answered with *token_status*.
+    """
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if not scheme:
-        raise _failed("The Authorization header is missing.")
+        raise _failed("The Authorization header is missing.", token_status)
+    if scheme.lower() == "bearer" and tenant:
+        try:
+            tokens.check(credentials.strip(), tenant, (now - from_unix_ns(0)) / 1e7)
+        except tokens.BadToken as error:
+            raise _failed(str(error), token_status) from error
+        return
     if scheme.lower() != "sharedkey":
         raise _failed(f"The specified type of authentication {scheme[:40]} is not allowed when external tools sign in.")
     name, _, signature = credentials.strip().partition(":")
@@ -65,8 +77,15 @@ def _decode(signature: str) -> bytes:
         raise refuse("InvalidAuthenticationInfo", ("Reason", "The signature is not base64")) from error
 
 
-def _failed(detail: str) -> ServiceError:
-    return refuse("AuthenticationFailed", ("AuthenticationErrorDetail", detail))
+def _failed(detail: str, status: str = "403") -> ServiceError:
+    message = CATALOGUE["AuthenticationFailed"][1]
+    return ServiceError(int(status), "AuthenticationFailed", message, [("AuthenticationErrorDetail", detail)])
+
+
+def challenge(tenant: str) -> dict[str, str]:
+    """The header that comes with a 401."""
+    where = f"https://login.microsoftonline.com/{tenant}"
+    return {"WWW-Authenticate": f'Bearer authorization_uri="{where}", resource="{tokens.AUDIENCES[0]}"'}
 
 
 def _check_date(request: Signed, now: int, skew: int) -> None:

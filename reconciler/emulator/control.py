@@ -17,9 +17,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 DEFAULT_ACCOUNT = "local"
@@ -55,6 +56,12 @@ class Running:
     key: str
     pid: int
     state: Path
+    tenant: str = ""
+    """The tenant a bearer token has to be for."""
+    ca: Path | None = None
+    """With TLS: the certificate to trust."""
+    switches: Mapping[str, str] = field(default_factory=dict)
+    """The switches that are not at their default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +72,46 @@ class Known:
     key: str
     port: int = 0
     pid: int | None = None
+    tenant: str = ""
+    ca: str | None = None
+    switches: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def endpoint(self) -> str:
+        return f"{'https' if self.ca else 'http'}://{_HOST}:{self.port}"
 
 
-def start(state: Path, *, port: int = 0, timeout: float = 20.0) -> Running:
+def start(
+    state: Path, *, port: int = 0, timeout: float = 20.0, tls: bool = False, switches: Mapping[str, str] | None = None
+) -> Running:
     """The emulator of *state*, started detached unless it runs already. Two callers at once get the same one.
 
-    *timeout* in seconds. Raises EmulatorError with the tail of its log if it does not come up.
+    *timeout* in seconds. *switches* by name (see `switch_list`). Raises EmulatorError with the tail of its log if it
+    does not come up, or if one runs that was started without TLS or with other switches than are asked for here.
     """
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(state / "start.lock"):
-        return status(state) or _start(state.resolve(), port, timeout)
+        running = status(state)
+        if running is None:
+            return _start(state.resolve(), options(port, tls=tls, switches=switches), timeout)
+        if tls and running.ca is None:
+            raise EmulatorError("the emulator runs without TLS: stop it first")
+        if any(running.switches.get(name) != value for name, value in (switches or {}).items()):
+            raise EmulatorError("the emulator runs with other switches: stop it first")
+        return running
 
 
-def _start(state: Path, port: int, timeout: float) -> Running:
+def options(port: int = 0, *, tls: bool = False, switches: Mapping[str, str] | None = None) -> list[str]:
+    """Arguments for `python -m reconciler.emulator`."""
+    chosen = [text for name, value in (switches or {}).items() for text in ("--switch", f"{name}={value}")]
+    return ["--port", str(port), *(["--tls"] if tls else []), *chosen]
+
+
+def _start(state: Path, arguments: list[str], timeout: float) -> Running:
     log = state / "emulator.log"
     log.touch(mode=0o600)
     begin = log.stat().st_size
-    pid = _spawn(state, port, log)
+    pid = _spawn(state, arguments, log)
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         running = status(state)
@@ -93,9 +123,9 @@ def _start(state: Path, port: int, timeout: float) -> Running:
     raise EmulatorError(f"the emulator did not start on {state}:\n{_tail(log, begin)}")
 
 
-def _spawn(state: Path, port: int, log: Path) -> int:
+def _spawn(state: Path, arguments: list[str], log: Path) -> int:
     """Through a shell that ends at once, so that the emulator is nobody's child and outlives its starter."""
-    command = [*command_line(state, port), "--idle-exit", f"{IDLE_EXIT:g}"]
+    command = [*command_line(state), *arguments, "--idle-exit", f"{IDLE_EXIT:g}"]
     with log.open("ab") as out:
         done = subprocess.run(
             ["/bin/sh", "-c", 'log=$1; shift; "$@" >>"$log" 2>&1 </dev/null & echo $!', "sh", str(log), *command],
@@ -109,7 +139,7 @@ def _spawn(state: Path, port: int, log: Path) -> int:
     return int(done.stdout)
 
 
-def command_line(state: Path, port: int) -> list[str]:
+def command_line(state: Path, port: int = 0) -> list[str]:
     return [sys.executable, "-m", "reconciler.emulator", "--state", str(state), "--port", str(port)]
 
 
@@ -131,13 +161,26 @@ def status(state: Path) -> Running | None:
     known = _read(state)
     if known is None or known.pid is None or not known.port:
         return None
-    if _health(known.port) != {"account": known.account, "pid": known.pid}:
+    ca = Path(known.ca) if known.ca else None
+    if _health(known.port, ca) != {"account": known.account, "pid": known.pid}:
         return None
-    return Running(f"http://{_HOST}:{known.port}", known.account, known.key, known.pid, state)
+    return Running(known.endpoint, known.account, known.key, known.pid, state, known.tenant, ca, known.switches)
 
 
-def _health(port: int) -> object:
-    connection = http.client.HTTPConnection(_HOST, port, timeout=2.0)
+def connect(port: int, ca: Path | None, timeout: float) -> http.client.HTTPConnection:
+    """A connection to the emulator on this machine, over TLS if it has a certificate."""
+    if ca is None:
+        return http.client.HTTPConnection(_HOST, port, timeout=timeout)
+    import ssl
+
+    return http.client.HTTPSConnection(_HOST, port, timeout=timeout, context=ssl.create_default_context(cafile=str(ca)))
+
+
+def _health(port: int, ca: Path | None) -> object:
+    try:
+        connection = connect(port, ca, 2.0)
+    except OSError:
+        return None
     try:
         connection.request("GET", "/$emulator/health")
         return json.loads(connection.getresponse().read())
@@ -158,7 +201,7 @@ def stop(state: Path) -> bool:
 
         ProcessNodes(state).stop()  # tasks of an emulator that was killed
     if known is not None:
-        write_account(state, Known(known.account, known.key, known.port))
+        write_account(state, replace(known, pid=None))
     return running is not None
 
 
@@ -196,6 +239,8 @@ def read_account(state: Path) -> Known:
     known = _read(state)
     if known is None:
         known = Known(DEFAULT_ACCOUNT, base64.b64encode(secrets.token_bytes(64)).decode())
+    if not known.tenant:
+        known = replace(known, tenant=str(uuid.UUID(bytes=secrets.token_bytes(16), version=4)))
         write_account(state, known)
     return known
 
@@ -203,7 +248,8 @@ def read_account(state: Path) -> Known:
 def _read(state: Path) -> Known | None:
     try:
         values = json.loads((state / "emulator.json").read_text())
-        return Known(values["account"], values["key"], values["port"], values["pid"])
+        later = {name: values[name] for name in ("tenant", "ca", "switches") if name in values}
+        return Known(values["account"], values["key"], values["port"], values["pid"], **later)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -213,7 +259,7 @@ def write_account(state: Path, known: Known) -> None:
     part = state / f"emulator.json.{os.getpid()}"
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(known) | {"endpoint": f"http://{_HOST}:{known.port}"}, file)
+        json.dump(asdict(known) | {"endpoint": known.endpoint}, file)
     part.replace(state / "emulator.json")
 
 

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from reconciler.emulator import control
+from reconciler.emulator import control, tokens
 from reconciler.emulator.control import EmulatorError, Running
 
 _PATIENCE = 20.0
 
 
 class Emulator:
-    """``with Emulator(state=tmp_path) as emulator:`` serves at ``emulator.endpoint`` until the block ends."""
+    """``with Emulator(state=tmp_path) as emulator:`` serves at ``emulator.endpoint`` until the block ends.
 
-    def __init__(self, state: Path, *, port: int = 0, idle_exit: float | None = None) -> None:
+    *tls* serves https with a certificate of its own (`ca`), *switches* chooses readings of what no source settles, by
+    name (`reconciler emulator switches` lists them). *chaos* is the seed of a mixture of faults that is in force from
+    the start.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        *,
+        port: int = 0,
+        idle_exit: float | None = None,
+        chaos: int | None = None,
+        tls: bool = False,
+        switches: Mapping[str, str] | None = None,
+    ) -> None:
         self._state = state
         self._port = port
         self._idle_exit = idle_exit
+        self._chaos = chaos
+        self._tls = tls
+        self._switches = dict(switches or {})
         self._child: subprocess.Popen[bytes] | None = None
         self._running: Running | None = None
 
@@ -59,11 +76,23 @@ class Emulator:
     def state(self) -> Path:
         return self._state
 
+    @property
+    def ca(self) -> Path | None:
+        """With TLS, the certificate to trust."""
+        return self.running.ca
+
+    def token(self, *, seconds: float = 3600.0) -> str:
+        """A bearer token of the shape Entra gives out, good for so many seconds."""
+        return tokens.issue(self.running.tenant, seconds=seconds)
+
     def start(self) -> None:
         self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        command = control.command_line(self._state, self._port)
+        command = control.command_line(self._state)
+        command += control.options(self._port, tls=self._tls, switches=self._switches)
         if self._idle_exit is not None:
             command += ["--idle-exit", f"{self._idle_exit:g}"]
+        if self._chaos is not None:
+            command += ["--chaos", str(self._chaos)]
         with (self._state / "emulator.log").open("ab") as log:
             self._child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=control.environment()
@@ -107,18 +136,39 @@ class Emulator:
             child.kill()
             child.wait()
 
+    def clear(self) -> None:
+        """Forget all pools and jobs and clear all faults, at once; what runs is ended."""
+        self._control("DELETE", "account")
+
     def faults(self, rules: list[dict[str, Any]]) -> None:
-        """Install these rules in place of all others; none clears them."""
+        """Install these rules (see `reconciler.emulator.faults.parse`) in place of all others; none clears them."""
         self._control("PUT", "faults", rules)
 
+    def chaos(self, seed: int, **settings: Any) -> None:
+        """A seeded mixture of 429, 503, resets and latency, in place of all other rules.
+
+        *settings* are those of the rule `chaos`: rate, late, retryAfter, latency, method, path.
+        """
+        self.faults([{"kind": "chaos", "seed": seed, **settings}])
+
+    def lose_node(self, pool: str, node: str, *, seconds: float | None = None) -> None:
+        """The node becomes unusable, its tasks go back to the queue; it starts again after *seconds*, None: never."""
+        self._control("POST", "nodes", {"pool": pool, "node": node, "event": "unusable", "seconds": seconds})
+
+    def preempt_node(self, pool: str, node: str, *, seconds: float | None = None) -> None:
+        """A spot node is taken away; after *seconds* it is back under its id with an empty disk, None: never."""
+        self._control("POST", "nodes", {"pool": pool, "node": node, "event": "preempted", "seconds": seconds})
+
     def requests(self, since: int = 0) -> list[dict[str, Any]]:
-        """The Batch requests handled after number *since*: n, method, path, query, status (0: connection reset)."""
+        """The Batch requests handled after number *since*.
+
+        Of each n, method, path, query, status (0: connection reset) and the kind of fault it met, or None.
+        """
         entries: list[dict[str, Any]] = self._control("GET", f"requests?since={since}")
         return entries
 
     def _control(self, method: str, name: str, body: object = None) -> Any:
-        address = urlsplit(self.endpoint)
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=_PATIENCE)
+        connection = control.connect(urlsplit(self.endpoint).port or 0, self.ca, _PATIENCE)
         try:
             text = None if body is None else json.dumps(body)
             connection.request(method, f"/$emulator/{name}", text, {"X-Emulator-Key": self.key})

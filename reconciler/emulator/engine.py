@@ -6,13 +6,16 @@ afterwards whoever is concerned has reacted, the state is stored, and only then 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from reconciler.emulator import attendance, jobs, machines, pools, runs, scheduling, tasks
+from reconciler.emulator import attendance, jobs, machines, pools, runs, scaling, schedules, scheduling, tasks
+from reconciler.emulator.history import History
 from reconciler.emulator.ports import Ended, NodeDriver, Store
 from reconciler.emulator.records import Run
+from reconciler.emulator.store import TABLES
 from reconciler.emulator.switches import Limits, Switches, Timings
+from reconciler.emulator.times import SECOND
 from reconciler.emulator.world import Account, World
 
 
@@ -32,6 +35,9 @@ class Engine:
         self.world = World(account, switches or Switches(), timings or Timings(), limits or Limits())
         self._driver = driver
         self._store = store
+        self._history: History | None = None
+        self.alter: Callable[[Run, Ended], Ended] = lambda _, ended: ended
+        """How a run that has ended is to be seen as having ended; a fault may decide otherwise than the node."""
 
     def resume(self, now: int) -> None:
         """Take over what was stored: processes that live on are adopted by the driver, ended ones are told by it."""
@@ -39,7 +45,7 @@ class Engine:
         w = self.world
         w.load(rows, serial)
         nodes = {(w.pools[node.pool].id, node.id) for node in w.nodes.values() if node.boots}
-        self._driver.clean_up(nodes, {job.id for job in w.jobs.values()}, w.runs)
+        self._driver.clean_up(nodes, {runs.job_directory(job) for job in w.jobs.values()}, w.runs)
         for pool_id, node_id in sorted(nodes):
             self._driver.make_node(pool_id, node_id)
         for run in list(w.runs.values()):
@@ -70,8 +76,11 @@ class Engine:
         return min(times, default=None)
 
     def is_busy(self) -> bool:
-        """Whether a job is unfinished or a process runs: reasons not to end the emulator."""
-        return bool(self.world.runs) or any(job.state != "completed" for job in self.world.jobs.values())
+        """Whether a job or schedule is unfinished or a process runs: reasons not to end the emulator."""
+        w = self.world
+        if w.runs or any(job.state != "completed" for job in w.jobs.values()):
+            return True
+        return any(schedule.state not in ("completed", "disabled") for schedule in w.schedules.values())
 
     def power_off(self, now: int) -> None:
         """End all work as if every node lost power: tasks are put back, nodes boot when the emulator next runs."""
@@ -81,13 +90,45 @@ class Engine:
             machines.power_off(w, node)
         self._flush()
 
+    def clear(self, now: int) -> None:
+        """Forget all there is, and end all work: the account is as new."""
+        with self.transaction(now) as w:
+            for run in list(w.runs):
+                w.kill(run)
+            for pool_id, node_id in [(w.pools[node.pool].id, node.id) for node in w.nodes.values()]:
+                w.outbox.append(_dropping(pool_id, node_id))
+            for table in reversed(TABLES):
+                for entity in list(getattr(w, table).values()):
+                    w.remove(entity)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._store.close()
+
+    def keep_history(self, *, wanted: bool) -> None:
+        """Remember how the account was, from now on, or no longer."""
+        if not wanted:
+            self._history = None
+        elif self._history is None:
+            self._history = History(self.world)
+
+    def past(self, seconds: float, changes: int | None) -> World:
+        """The account some *seconds* or *changes* ago, to be read only; as far back as history is kept."""
+        w = self.world
+        if self._history is None:
+            return w
+        return self._history.before(w, at=w.now - int(seconds * SECOND), changes=changes)
+
     # --- inside a transaction
 
     def _flush(self) -> None:
         w = self.world
-        changes = w.changes()
-        if changes:
+        if not self._store.keeps and self._history is None:
+            w.unsaved.clear()
+        elif changes := w.changes():
             self._store.save(changes, w.serial)
+            if self._history is not None:
+                self._history.add(w.now, changes)
         outbox, w.outbox = w.outbox, []
         for deed in outbox:
             deed(self._driver)
@@ -115,11 +156,15 @@ class Engine:
         match table:
             case "pools" if key in w.pools:
                 pools.settle(w, w.pools[key])
+                if key in w.pools:
+                    scaling.settle(w, w.pools[key])
                 w.touch("schedule", key)
             case "nodes" if key in w.nodes:
                 machines.settle(w, w.nodes[key])
             case "jobs" if key in w.jobs:
                 jobs.settle(w, w.jobs[key])
+            case "schedules" if key in w.schedules:
+                schedules.settle(w, w.schedules[key])
             case "tasks" if key in w.tasks:
                 tasks.settle(w, w.tasks[key])
             case "completed" if key in w.tasks:
@@ -135,6 +180,7 @@ class Engine:
         if run is None:
             return
         w.remove(run)
+        ended = self.alter(run, ended)
         match run.kind:
             case "start" if run.subject in w.nodes:
                 machines.start_ended(w, w.nodes[run.subject], ended)
@@ -144,6 +190,10 @@ class Engine:
                 attendance.release_ended(w, w.attendances[run.subject], ended)
             case "task" if run.subject in w.tasks:
                 tasks.run_ended(w, w.tasks[run.subject], ended)
+            case "coordination" if run.subject in w.tasks:
+                tasks.coordination_ended(w, w.tasks[run.subject], run.instance, ended)
+            case "packages" if run.subject in w.nodes:
+                machines.packages_installed(w, w.nodes[run.subject], ended)
 
     def _check_deadline(self, run: Run) -> None:
         w = self.world
@@ -157,5 +207,9 @@ class Engine:
                 attendance.preparation_timed_out(w, w.attendances[run.subject])
             case "release":
                 attendance.release_timed_out(w, w.attendances[run.subject])
-            case "task":
+            case "task" | "coordination":
                 tasks.deadline_reached(w, w.tasks[run.subject])
+
+
+def _dropping(pool_id: str, node_id: str) -> Callable[[NodeDriver], None]:
+    return lambda driver: driver.drop_node(pool_id, node_id)

@@ -46,6 +46,9 @@ CATALOGUE: dict[str, tuple[int, str]] = {
         400,
         "The job must be created with task dependencies enabled to support this operation.",
     ),
+    "TaskDependencyListTooLong": (400, "The list of tasks the specified task depends on is too long."),
+    "AutoScalingFormulaSyntaxError": (400, "The specified auto-scaling formula has a syntax error."),
+    "AutoScalingFormulaTooLong": (400, "The specified auto-scaling formula exceeds lengths limit."),
     "AuthenticationFailed": (
         403,
         "Server failed to authenticate the request. "
@@ -53,10 +56,13 @@ CATALOGUE: dict[str, tuple[int, str]] = {
     ),
     "ResourceNotFound": (404, "The specified resource does not exist."),
     "PoolNotFound": (404, "The specified pool does not exist."),  # rec
+    "NodeUserNotFound": (404, "The specified node user does not exist."),
     "NodeNotFound": (404, "The specified node does not exist."),
     "JobNotFound": (404, "The specified job does not exist."),  # rec
+    "JobScheduleNotFound": (404, "The specified job schedule does not exist."),  # rec
     "TaskNotFound": (404, "The specified task does not exist."),
     "FileNotFound": (404, "The specified file does not exist."),
+    "ApplicationNotFound": (404, "The specified application does not exist."),
     "UnsupportedHttpVerb": (405, "The resource doesn't support the specified HTTP verb."),
     "RequestBodyTooLarge": (413, "The request body is too large and exceeds the maximum permissible limit."),
     "InvalidRange": (416, "The range specified is invalid for the current size of the resource."),
@@ -64,12 +70,24 @@ CATALOGUE: dict[str, tuple[int, str]] = {
     "PoolBeingDeleted": (409, "The specified pool has been marked for deletion and is being reclaimed."),  # rec
     "PoolBeingResized": (409, "The specified pool is being resized."),
     "OperationNotValidOnPool": (409, "The specified operation is not valid on the pool."),
+    "PoolQuotaReached": (409, "The account has reached its quota of pools."),
     "JobExists": (409, "The specified job already exists."),  # rec
     "JobBeingDeleted": (409, "The specified job has been marked for deletion and is being garbage collected."),
     "JobBeingTerminated": (409, "The specified job is being terminated."),
     "JobCompleted": (409, "The specified job is already in a completed state."),
     "JobDisabled": (409, "The specified job is disabled."),
     "JobNotActive": (409, "The specified job is not active."),
+    "JobScheduleExists": (409, "The specified job schedule already exists."),
+    "JobScheduleBeingDeleted": (
+        409,
+        "The specified job schedule has been marked for deletion and is being garbage collected.",
+    ),
+    "JobScheduleBeingTerminated": (409, "The specified job schedule is being terminated."),
+    "JobScheduleCompleted": (409, "The specified job schedule is already in a completed state."),
+    "JobScheduleDisabled": (409, "The specified job schedule is disabled."),
+    "JobWithSameIdExists": (409, "The specified job schedule has an id that is the same as that of a job."),
+    "JobScheduleWithSameIdExists": (409, "The specified job has an id that is the same as that of a job schedule."),
+    "ActiveJobAndScheduleQuotaReached": (409, "The account has reached its quota of active jobs and job schedules."),
     "JobPreparationTaskOrReleaseTaskNotSpecified": (  # rec 2020
         409,
         "The specified job does not have either job preparation task or job release task.",
@@ -88,6 +106,8 @@ CATALOGUE: dict[str, tuple[int, str]] = {
     "TaskIdSameAsJobReleaseTask": (409, "The specified task's id is the same as that of the job's Job Release task."),
     "NodeBeingCreated": (409, "The specified node is being created."),
     "NodeBeingStarted": (409, "The specified node is being started."),
+    "NodeBeingReimaged": (409, "The specified node is being reimaged."),
+    "NodeUserExists": (409, "The specified node user already exists."),
     "NodeBeingRebooted": (409, "The specified node is being rebooted."),
     "NodeStateUnusable": (409, "The specified node is unusable."),
     "NodeAlreadyInTargetSchedulingState": (409, "The specified node is already in the target scheduling state."),
@@ -97,6 +117,7 @@ CATALOGUE: dict[str, tuple[int, str]] = {
         "One or more of the specified application package references are invalid.",
     ),
     "OperationInvalidForCurrentState": (409, "The specified operation is not valid for the current state."),
+    "TooManyEnableAutoScaleRequests": (503, "Too many Enable Pool AutoScale requests are issued on the pool."),
     "NotImplemented": (501, "This emulator does not implement the requested operation."),
 }
 

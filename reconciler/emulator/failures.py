@@ -15,6 +15,16 @@ _PROBLEMS = {
     "BlobAccessDenied": "Access to a resource file was denied",
     "BlobDownloadTimedOut": "The download of a resource file took too long",
     "BlobDownloadMiscError": "A resource file could not be downloaded",
+    "ResourceContainerNotFound": "One of the containers of resource files was not found",
+    "ResourceContainerAccessDenied": "Access for one of the specified Azure Blob container(s) is denied",  # D
+    "ResourceContainerListMiscError": "One of the containers of resource files could not be listed",
+    "ApplicationPackageError": "An application package could not be installed",
+    "FileUploadContainerNotFound": (  # D:batch-task-output-files
+        "One of the specified Azure container(s) was not found while attempting to upload an output file"
+    ),
+    "FileUploadAccessDenied": "Access to the container of an output file was denied",
+    "FileUploadTimedOut": "The upload of an output file took too long",
+    "FileUploadMiscError": "A miscellaneous error was encountered while uploading one of the output files",  # G
 }
 
 
@@ -49,15 +59,18 @@ def problem(code: str, detail: str) -> Json:
     return failure
 
 
-def close(execution: Execution, ended: Ended) -> None:
-    """Write the end of a run into its execution: exit 0 succeeds, all else fails."""
+def close(execution: Execution, ended: Ended, *, upload_first: bool = False) -> None:
+    """Write the end of a run into its execution: exit 0 with all files uploaded succeeds, all else fails."""
     execution.state = "completed"
     execution.run = None
     execution.end = max(ended.at, execution.start)
     execution.exit_code = ended.exit_code
-    execution.result = "success" if ended.exit_code == 0 else "failure"
+    execution.upload_failed = ended.upload_problem is not None
+    execution.result = "success" if ended.exit_code == 0 and not execution.upload_failed else "failure"
     if ended.problem is not None:
         execution.failure = problem(ended.problem, ended.detail)
+    elif ended.upload_problem is not None and (ended.exit_code == 0 or upload_first):
+        execution.failure = problem(ended.upload_problem, ended.detail)
     elif ended.exit_code != 0:
         execution.failure = exit_code_failure()
 
@@ -72,8 +85,9 @@ def cut_short(execution: Execution, at: int, failure: Json) -> None:
 
 
 def may_retry(ended: Ended, done: int, allowed: int) -> bool:
-    """Only a non-zero exit is retried, not a command that could not be started (M:BatchTaskConstraints)."""
-    return ended.exit_code not in (None, 0) and (allowed == -1 or done < allowed)
+    """Only a non-zero exit is retried, not a command that could not be started, nor a failed upload (M)."""
+    retriable = ended.exit_code not in (None, 0) and ended.upload_problem is None
+    return retriable and (allowed == -1 or done < allowed)
 
 
 def again(execution: Execution, now: int, run: str) -> None:

@@ -5,6 +5,7 @@ Names and types follow the SDK's models (M) and S24; defaults are the recorded o
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import PurePosixPath
 from typing import Any
@@ -52,12 +53,34 @@ def _check_user(name: str, value: dict[str, Any]) -> None:
 
 
 def _check_file(name: str, value: dict[str, Any]) -> None:
-    if "httpUrl" not in value:
+    """One source; a path is a must and a prefix is senseless with a single file (M:ResourceFile)."""
+    sources = [key for key in ("httpUrl", "storageContainerUrl") if key in value]
+    if not sources:
         raise refuse("MissingRequiredProperty", ("PropertyName", "httpUrl"))
-    if "filePath" not in value:
+    if len(sources) > 1:
+        raise bad_property(name, " and ".join(sources), "Only one source of a resource file may be given")
+    if "httpUrl" in value and "filePath" not in value:
         raise refuse("MissingRequiredProperty", ("PropertyName", "filePath"))
+    if "httpUrl" in value and "blobPrefix" in value:
+        raise bad_property("blobPrefix", value["blobPrefix"], "A prefix needs storageContainerUrl")
 
 
+def _check_files(name: str, items: list[Any]) -> None:
+    """G:BatchExplorer#30, #978."""
+    if len(json.dumps(items, separators=(",", ":"))) > _FILES_LONGEST:
+        reason = f"Total size of resourceFiles cannot be more than {_FILES_LONGEST} characters"
+        raise refuse("InvalidPropertyValue", ("PropertyName", name), ("Reason", reason))
+
+
+def _check_header(name: str, value: str) -> None:
+    if value.lower() in _OWN_HEADERS:
+        raise bad_property(name, value, "The header is set by the upload itself")
+
+
+_FILES_LONGEST = 32_768
+_OWN_HEADERS = frozenset(
+    ("host", "connection", "content-length", "transfer-encoding", "authorization", "x-ms-blob-type", "x-ms-version")
+)
 ID = Field(Text(shortest=1, check=check_id), required=True)
 NAME = Field(Text(longest=1024))
 RETRIES = Number(-1)
@@ -65,10 +88,24 @@ TEXT = Field(Text())
 FLAG = Field(Flag())
 COMMAND = Field(Text(shortest=1), required=True)
 NO_CONTAINERS = Field(Missing("Container tasks are not available"))
-NO_PACKAGES = Field(
-    Listing(Record({"applicationId": Field(Text(shortest=1), required=True), "version": TEXT}), most=10)
-)
+PACKAGES = Field(Listing(Record({"applicationId": Field(Text(shortest=1), required=True), "version": TEXT}), most=10))
 
+UPLOAD_HEADER = Record(
+    {
+        "name": Field(
+            Text(
+                longest=256,
+                pattern=re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]+", re.ASCII),
+                reason="The name of a header is expected",
+                check=_check_header,
+            ),
+            required=True,
+        ),
+        "value": Field(
+            Text(pattern=re.compile(r"[\x20-\x7e]*"), reason="Printable characters without line breaks are expected")
+        ),
+    }
+)
 METADATA = Field(
     Listing(
         Record({"name": Field(Text(), required=True), "value": Field(Text(), required=True)}), check=_check_metadata
@@ -92,27 +129,60 @@ USER = Field(
     ),
     default={},
 )
+_NO_IDENTITIES = Field(Missing("Managed identities are not available"))
+WEB_ADDRESS = Text(
+    longest=8192, pattern=re.compile(r"https?://[^\s]+", re.I), reason="A URL with http or https is expected"
+)
 FILES = Field(
     Listing(
         Record(
             {
-                "autoStorageContainerName": Field(Missing("Only httpUrl is available as source of a resource file")),
-                "storageContainerUrl": Field(Missing("Only httpUrl is available as source of a resource file")),
-                "httpUrl": Field(
-                    Text(
-                        longest=8192,
-                        pattern=re.compile(r"https?://[^\s]+", re.I),
-                        reason="A URL with http or https is expected",
-                    )
+                "autoStorageContainerName": Field(
+                    Missing("There is no storage account of the Batch account's own: use storageContainerUrl")
                 ),
-                "blobPrefix": Field(Missing("Only httpUrl is available as source of a resource file")),
+                "storageContainerUrl": Field(WEB_ADDRESS),
+                "httpUrl": Field(WEB_ADDRESS),
+                "blobPrefix": Field(Text(longest=1024)),
                 "filePath": Field(Text(longest=1024, check=_check_relative)),
                 "fileMode": Field(
                     Text(pattern=re.compile(r"0?[0-7]{3,4}", re.ASCII), reason="An octal file mode is expected")
                 ),
-                "identityReference": Field(Missing("Managed identities are not available")),
+                "identityReference": _NO_IDENTITIES,
             },
             check=_check_file,
+        ),
+        check=_check_files,
+    )
+)
+_CONDITIONS = {"tasksuccess": "TaskSuccess", "taskfailure": "TaskFailure", "taskcompletion": "TaskCompletion"}
+OUTPUT_FILES = Field(
+    Listing(
+        Record(
+            {
+                "filePattern": Field(Text(shortest=1, longest=4096), required=True),
+                "destination": Field(
+                    Record(
+                        {
+                            "container": Field(
+                                Record(
+                                    {
+                                        "path": Field(Text(longest=1024)),
+                                        "containerUrl": Field(WEB_ADDRESS, required=True),
+                                        "identityReference": _NO_IDENTITIES,
+                                        "uploadHeaders": Field(Listing(UPLOAD_HEADER)),
+                                    }
+                                ),
+                                required=True,
+                            )
+                        }
+                    ),
+                    required=True,
+                ),
+                "uploadOptions": Field(
+                    Record({"uploadCondition": Field(Choice(tuple(_CONDITIONS), _CONDITIONS), required=True)}),  # R22
+                    required=True,
+                ),
+            }
         )
     )
 )

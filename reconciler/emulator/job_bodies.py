@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reconciler.emulator.auto_pool_bodies import AUTO_POOL
 from reconciler.emulator.errors import bad_property, refuse
 from reconciler.emulator.fields import (
     COMMAND,
@@ -16,7 +17,8 @@ from reconciler.emulator.fields import (
     METADATA,
     NAME,
     NO_CONTAINERS,
-    NO_PACKAGES,
+    OUTPUT_FILES,
+    PACKAGES,
     RETRIES,
     USER,
     check_id,
@@ -40,7 +42,9 @@ WEEK = "P7D"
 
 
 def _check_pool_info(name: str, value: dict[str, Any]) -> None:
-    if "poolId" not in value:
+    if len(value) > 1:
+        raise bad_property(name, "poolId and autoPoolSpecification", "Only one of the two may be given")
+    if not value:
         raise refuse("MissingRequiredProperty", ("PropertyName", "poolId"))
 
 
@@ -48,6 +52,17 @@ def _check_conditions(name: str, value: dict[str, Any]) -> None:
     for entry in value.get("exitCodeRanges", []):
         if entry["start"] > entry["end"]:
             raise bad_property("exitCodeRanges", entry["start"], "start must not be greater than end")
+
+
+def _check_ranges(name: str, items: list[Any]) -> None:
+    for entry in items:
+        if entry["start"] > entry["end"]:
+            raise bad_property(name, entry["start"], "start must not be greater than end")
+
+
+def _check_task(name: str, value: dict[str, Any]) -> None:
+    if "multiInstanceSettings" in value and value["requiredSlots"] != 1:
+        raise bad_property("requiredSlots", value["requiredSlots"], "A multi-instance task has one slot on each node")
 
 
 def _task_constraints(retries: object) -> Record:
@@ -65,15 +80,7 @@ ACTION = Choice(("none", "disable", "terminate"))
 EXIT_OPTIONS = Record(
     {
         "jobAction": Field(ACTION),
-        "dependencyAction": Field(
-            Choice(
-                ("satisfy", "block"),
-                refused={
-                    "satisfy": "Task dependencies are not available",
-                    "block": "Task dependencies are not available",
-                },
-            )
-        ),
+        "dependencyAction": Field(Choice(("satisfy", "block"))),
     }
 )
 EXIT_CONDITIONS = Record(
@@ -102,7 +109,24 @@ EXIT_CONDITIONS = Record(
     },
     check=_check_conditions,
 )
-NO_OUTPUT = Field(Missing("Output files are not available"))
+MULTI_INSTANCE = Record(
+    {
+        "numberOfInstances": Field(Number(1), default=1),
+        "coordinationCommandLine": COMMAND,
+        "commonResourceFiles": FILES,
+    }
+)
+DEPENDENCIES = Record(
+    {
+        "taskIds": Field(Listing(Text(shortest=1, longest=64))),
+        "taskIdRanges": Field(
+            Listing(
+                Record({"start": Field(Number(), required=True), "end": Field(Number(), required=True)}),
+                check=_check_ranges,
+            )
+        ),
+    }
+)
 TASK_CREATE = Record(
     {
         "id": ID,
@@ -111,17 +135,18 @@ TASK_CREATE = Record(
         "commandLine": COMMAND,
         "containerSettings": NO_CONTAINERS,
         "resourceFiles": FILES,
-        "outputFiles": NO_OUTPUT,
+        "outputFiles": OUTPUT_FILES,
         "environmentSettings": ENVIRONMENT,
         "affinityInfo": Field(Record({"affinityId": Field(Text(), required=True)})),
         "constraints": Field(TASK_CONSTRAINTS, default={}),
         "requiredSlots": Field(Number(1, 256), default=1),
         "userIdentity": USER,
-        "multiInstanceSettings": Field(Missing("Multi-instance tasks are not available")),
-        "dependsOn": Field(Missing("Task dependencies are not available")),
-        "applicationPackageReferences": NO_PACKAGES,
+        "multiInstanceSettings": Field(MULTI_INSTANCE),
+        "dependsOn": Field(DEPENDENCIES),
+        "applicationPackageReferences": PACKAGES,
         "authenticationTokenSettings": Field(Missing("Authentication tokens are not available"), legacy=True),
-    }
+    },
+    check=_check_task,
 )
 TASK_UPDATE = Record({"constraints": Field(TASK_CONSTRAINTS, default={})})
 
@@ -163,14 +188,14 @@ MANAGER = Record(
         "commandLine": COMMAND,
         "containerSettings": NO_CONTAINERS,
         "resourceFiles": FILES,
-        "outputFiles": NO_OUTPUT,
+        "outputFiles": OUTPUT_FILES,
         "environmentSettings": ENVIRONMENT,
         "constraints": Field(TASK_CONSTRAINTS, default={}),
         "requiredSlots": Field(Number(1, 256), default=1),
         "killJobOnCompletion": Field(Flag(), default=True),
         "userIdentity": USER,
         "runExclusive": Field(Flag(), default=True),
-        "applicationPackageReferences": NO_PACKAGES,
+        "applicationPackageReferences": PACKAGES,
         "allowLowPriorityNode": Field(Flag(), default=True),
         "authenticationTokenSettings": Field(Missing("Authentication tokens are not available"), legacy=True),
     }
@@ -178,7 +203,7 @@ MANAGER = Record(
 POOL_INFO = Record(
     {
         "poolId": Field(Text(shortest=1, check=check_id)),
-        "autoPoolSpecification": Field(Missing("Auto pools are not available")),
+        "autoPoolSpecification": Field(AUTO_POOL),
     },
     check=_check_pool_info,
 )
@@ -219,7 +244,7 @@ JOB_CREATE = Record(
     {
         "id": ID,
         "displayName": NAME,
-        "usesTaskDependencies": Field(Flag(refused="Task dependencies are not available"), default=False),
+        "usesTaskDependencies": Field(Flag(), default=False),
         **_job_changeable(defaults=True),
         "jobManagerTask": Field(MANAGER),
         "jobPreparationTask": Field(PREPARATION),

@@ -6,10 +6,11 @@ the list of error codes. `settle` looks at what is and does the next thing, so i
 
 from __future__ import annotations
 
-from reconciler.emulator import attendance, failures, runs, tasks
+from reconciler.emulator import attendance, auto_pools, exits, failures, quotas, runs, tasks
+from reconciler.emulator.auto_pool_bodies import check_version
 from reconciler.emulator.errors import ServiceError, bad_property, refuse
 from reconciler.emulator.job_bodies import JOB_CREATE, JOB_DISABLE, JOB_REPLACE, JOB_TERMINATE, JOB_UPDATE
-from reconciler.emulator.records import Job, Json, Task, fold
+from reconciler.emulator.records import Job, Json, Schedule, Task, fold
 from reconciler.emulator.schema import given, read_body
 from reconciler.emulator.tasks import ENDING
 from reconciler.emulator.world import World
@@ -36,15 +37,34 @@ def create(w: World, body: object, *, legacy: bool = False) -> Job:
         if existing.state == "terminating":
             raise refuse(w.switches.create_over_terminating_job_code)
         raise refuse(ENDING.get(existing.state, "JobExists"))  # completed: JobCompleted (G:batch-shipyard)
+    if fold(job_id) in w.schedules:
+        raise refuse("JobScheduleWithSameIdExists")
+    check_specification(w, spec, scheduled=False)
+    if not legacy:
+        check_version(body)
+    quotas.check_active(w)
+    return begin(w, job_id, spec)
+
+
+def check_specification(w: World, spec: Json, *, scheduled: bool) -> None:
+    """Refuse what no single property shows to be wrong. *scheduled*: a schedule is to make jobs of it."""
+    auto_pools.check_new(spec["poolInfo"], scheduled=scheduled)
     if "jobReleaseTask" in spec and "jobPreparationTask" not in spec:
         raise refuse(w.switches.release_without_preparation_code, ("PropertyName", "jobPreparationTask"))
     if "jobManagerTask" in spec:
-        tasks.check_packages(spec["jobManagerTask"])
+        w.packages.check(spec["jobManagerTask"])
+
+
+def begin(w: World, job_id: str, spec: Json, schedule: Schedule | None = None) -> Job:
+    """A new job from the canonical form of its specification; completed at once if it gets no pool (R24c)."""
     w.now += 1  # creationTime and startTime differ a little (R26:jobs)
-    job = Job(job_id, spec, w.now - 1, w.now - 1, w.now, w.now)
+    job = Job(job_id, spec, w.now - 1, w.now - 1, w.now, w.now, schedule=schedule.key if schedule else None)
+    auto_pools.provide(w, job, schedule)
     w.add(job)
     w.stamp(job)
-    if "jobManagerTask" in spec:
+    if job.scheduling_error is not None:
+        _complete(w, job)
+    elif "jobManagerTask" in spec:
         tasks.add_manager(w, job)
     return job
 
@@ -76,9 +96,11 @@ def _check_change(job: Job, new: Json) -> None:
     if job.spec["onAllTasksComplete"] == "terminatejob" and new.get("onAllTasksComplete") == "noaction":
         reason = "The value cannot be changed back from terminatejob"
         raise bad_property("onAllTasksComplete", "noaction", reason)
-    pool_id = new.get("poolInfo", {}).get("poolId", job.spec["poolInfo"]["poolId"])
-    if fold(pool_id) != fold(job.spec["poolInfo"]["poolId"]) and job.state != "disabled":
-        raise _pool_is_fixed()
+    if "poolInfo" in new:
+        new["poolInfo"] = auto_pools.updated(job, new["poolInfo"])
+        moves = fold(new["poolInfo"].get("poolId", job.pool_id)) != fold(job.pool_id)
+        if moves and job.state != "disabled":
+            raise _pool_is_fixed()
 
 
 def _pool_is_fixed() -> ServiceError:
@@ -149,6 +171,9 @@ def delete(w: World, job: Job, *, force: bool = False) -> None:
         raise refuse("JobBeingDeleted")
     job.forced = job.forced or force
     ended = job.state in ("terminating", "completed")
+    if job.state == "terminating" and w.switches.delete_while_terminating != "wait":
+        attendance.stop_releases(w, job, again=w.switches.delete_while_terminating == "again")
+        job.ended = w.now if w.switches.delete_while_terminating == "cut" else None
     _enter(w, job, "deleting")  # the ETag stays (R26:jobs)
     if not ended:
         _stop_work(w, job)
@@ -174,7 +199,7 @@ def _enter(w: World, job: Job, state: str) -> None:
 
 def _touch(w: World, job: Job) -> None:
     w.touch("jobs", job.key)
-    w.touch("schedule", fold(job.spec["poolInfo"]["poolId"]))
+    w.touch("schedule", fold(job.pool_id))
 
 
 def settle(w: World, job: Job) -> None:
@@ -182,10 +207,7 @@ def settle(w: World, job: Job) -> None:
     match job.state:
         case "terminating":
             if _released(w, job) and _waited(w, job, w.timings.terminate_job):
-                job.ended = w.now
-                _enter(w, job, "completed")  # the ETag stays (R26:jobs)
-                for here in w.attendances_of_job[job.key].values():
-                    w.touch("attendances", here.key)
+                _complete(w, job)
         case "deleting":
             if _released(w, job) and _waited(w, job, w.timings.delete_job):
                 _forget(w, job)
@@ -195,6 +217,22 @@ def settle(w: World, job: Job) -> None:
             pass
         case _:
             _check_end(w, job)
+
+
+def _complete(w: World, job: Job) -> None:
+    """The ETag stays (R26:jobs)."""
+    job.ended = w.now
+    _enter(w, job, "completed")
+    for here in w.attendances_of_job[job.key].values():
+        w.touch("attendances", here.key)
+    _leave(w, job)
+
+
+def _leave(w: World, job: Job) -> None:
+    """Nothing of the job is left to run: tell those who waited for that."""
+    auto_pools.job_ended(w, job)
+    if job.schedule is not None:
+        w.touch("schedules", job.schedule)
 
 
 def _released(w: World, job: Job) -> bool:
@@ -223,7 +261,7 @@ def _check_end(w: World, job: Job) -> None:
 def _all_complete(w: World, job: Job) -> bool:
     if not w.tasks_of_job[job.key]:
         return w.switches.empty_job_completes
-    return not w.waiting[job.key] and not w.busy[job.key]
+    return not w.waiting[job.key] and not w.busy[job.key] and not w.blocked[job.key]
 
 
 def task_completed(w: World, task: Task) -> None:
@@ -231,7 +269,7 @@ def task_completed(w: World, task: Task) -> None:
     job = w.jobs[task.job]
     if job.state in ENDING:
         return
-    action = tasks.exit_action(job, task)
+    action = exits.job_action(job, task)
     if task.manager and job.spec["jobManagerTask"]["killJobOnCompletion"]:
         terminate(w, job, "JMComplete")
     elif action == "terminate":
@@ -253,4 +291,5 @@ def _forget(w: World, job: Job) -> None:
         w.remove(here)
     for key in sorted(nodes & w.nodes.keys()):
         tasks.remove_directory(w, w.nodes[key], runs.job_directory(job))
+    _leave(w, job)
     w.remove(job)

@@ -9,7 +9,7 @@ import hashlib
 
 from reconciler.emulator import attendance, failures, runs, tasks
 from reconciler.emulator.errors import refuse
-from reconciler.emulator.pool_bodies import NODE_DISABLE, NODE_REBOOT
+from reconciler.emulator.node_bodies import NODE_DEALLOCATE, NODE_DISABLE, NODE_REBOOT, NODE_REIMAGE
 from reconciler.emulator.ports import Ended
 from reconciler.emulator.records import Execution, Job, Node, Pool, fold
 from reconciler.emulator.schema import read_body
@@ -20,8 +20,10 @@ _WHEN_NOT_READY = {
     "starting": "NodeBeingStarted",
     "waitingforstarttask": "NodeBeingStarted",
     "rebooting": "NodeBeingRebooted",
+    "reimaging": "NodeBeingReimaged",
     "unusable": "NodeStateUnusable",
 }
+_AWAY = ("leavingpool", "reimaging", "deallocating", "deallocated")
 
 
 def find(w: World, pool: Pool, node_id: str) -> Node:
@@ -47,14 +49,38 @@ def make(w: World, pool: Pool, *, dedicated: bool) -> Node:
 
 def reboot_by_request(w: World, node: Node, body: object) -> None:
     option = read_body(NODE_REBOOT, body or {})["nodeRebootOption"]
-    _check_ready(node)
+    check_ready(node)
     _clear(w, node, option, "reboot")
+
+
+def reimage_by_request(w: World, node: Node, body: object) -> None:
+    """Refused as recorded (R18:compute_nodes); whether today's service does it is not known, so a switch decides."""
+    option = read_body(NODE_REIMAGE, body or {})["nodeReimageOption"]
+    if not w.switches.reimage_is_accepted:
+        reason = "Operation reimage can be invoked only on pools created with cloudServiceConfiguration"
+        raise refuse("OperationNotValidOnNode", ("Reason", reason))
+    check_ready(node)
+    _clear(w, node, option, "reimage")
+
+
+def deallocate_by_request(w: World, node: Node, body: object) -> None:
+    """The machine is given back, the node stays in its pool (O: only on an idle or running node)."""
+    option = read_body(NODE_DEALLOCATE, body or {})["nodeDeallocateOption"]
+    check_ready(node)
+    _clear(w, node, option, "deallocate")
+
+
+def start_by_request(w: World, node: Node) -> None:
+    """Only a deallocated node can be started (O:start_node)."""
+    if node.state != "deallocated":
+        raise refuse(_WHEN_NOT_READY.get(node.state, "OperationNotValidOnNode"))
+    _enter(w, node, "starting")
 
 
 def disable_scheduling(w: World, node: Node, body: object) -> None:
     """No new tasks; those running are treated as the option says (M:BatchNodeDisableSchedulingOptions)."""
     option = read_body(NODE_DISABLE, body or {})["nodeDisableSchedulingOption"]
-    _check_ready(node)
+    check_ready(node)
     if node.scheduling == "disabled":
         raise refuse("NodeAlreadyInTargetSchedulingState")
     node.scheduling = "disabled"
@@ -72,7 +98,8 @@ def enable_scheduling(w: World, node: Node) -> None:
     w.touch("schedule", node.pool)
 
 
-def _check_ready(node: Node) -> None:
+def check_ready(node: Node) -> None:
+    """Refuse what needs a node that is up, with the code its state calls for."""
     if node.state not in attendance.UP or node.intent is not None:
         raise refuse(_WHEN_NOT_READY.get(node.state, "OperationNotValidOnNode"))
 
@@ -97,12 +124,21 @@ def settle(w: World, node: Node) -> None:
         case "rebooting":
             if _waited(w, node, w.timings.reboot_node):
                 _enter(w, node, "starting")
-        case "starting":
+        case "reimaging":
+            if _waited(w, node, w.timings.reimage_node):
+                _enter(w, node, "starting")
+        case "deallocating":
+            if _waited(w, node, w.timings.deallocate_node):
+                _enter(w, node, "deallocated")
+        case "starting" if node.installing is None:
             if _waited(w, node, w.timings.start_node):
                 _boot(w, node)
         case "leavingpool":
             if _waited(w, node, w.timings.leave_pool):
                 _remove(w, node)
+        case "unusable" | "preempted" if node.intent is None:
+            if node.returns is not None and _waited(w, node, node.returns - node.state_time):
+                _enter(w, node, "starting")
         case _ if node.intent is not None and not w.tasks_on_node[node.key]:
             _carry_out(w, node)
         case "idle" | "running" | "offline":
@@ -130,7 +166,34 @@ def _boot(w: World, node: Node) -> None:
     w.outbox.append(lambda driver: driver.make_node(pool_id, node_id))
     node.booted = w.now
     node.boots += 1
-    node.start_task = pool.spec.get("startTask")
+    node.errors = []
+    node.packages = w.packages.resolve(pool.spec, lower_case=w.switches.package_variables_are_lower_case)
+    if node.packages:
+        node.installing = runs.begin_installation(w, node)
+        w.save(node)
+    else:
+        _begin_start(w, node)
+
+
+def packages_installed(w: World, node: Node, ended: Ended) -> None:
+    """Where an application package of the pool could not be installed no task runs (D:batch-application-packages)."""
+    node.installing = None
+    w.save(node)
+    if ended.problem is not None:
+        message = "An application package of the pool could not be installed"
+        details = [{"name": "Message", "value": ended.detail}]
+        node.returns = None
+        node.errors = [{"code": ended.problem, "message": message, "errorDetails": details}]
+        _enter(w, node, "unusable")
+    elif ended.exit_code is None:
+        node.installing = runs.begin_installation(w, node)
+    else:
+        _begin_start(w, node)
+
+
+def _begin_start(w: World, node: Node) -> None:
+    """Everything is in place: the start task, if there is one."""
+    node.start_task = w.pools[node.pool].spec.get("startTask")
     node.start = None
     if node.start_task is not None:
         node.start = Execution(w.now, run=runs.begin_start(w, node, node.start_task))
@@ -159,7 +222,7 @@ def start_ended(w: World, node: Node, ended: Ended) -> None:
 
 
 def _jobs_here(w: World, node: Node) -> list[Job]:
-    return [job for job in w.jobs.values() if f"{job.key}/{node.key}" in w.attendances]
+    return w.jobs_at_node(node)
 
 
 def leave(w: World, node: Node, option: str) -> None:
@@ -195,15 +258,28 @@ def _stop_tasks(w: World, node: Node, option: str) -> None:
 
 
 def _carry_out(w: World, node: Node) -> None:
+    if node.intent == "leave" and attendance.holds(w, node, _jobs_here(w, node)):
+        return  # the end of the release looks here again
     intent, node.intent = node.intent, None
     pool_id, node_id = w.pools[node.pool].id, node.id
     if node.start is not None and node.start.run is not None:
         w.kill(node.start.run)
         node.start.run = None
+    w.kill(node.installing)
+    node.installing = None
     if intent == "reboot":
         attendance.node_rebooted(w, node, _jobs_here(w, node))
         w.outbox.append(lambda driver: driver.stop_node(pool_id, node_id))
         _enter(w, node, "rebooting")
+    elif intent == "deallocate":
+        attendance.node_rebooted(w, node, _jobs_here(w, node))
+        w.outbox.append(lambda driver: driver.stop_node(pool_id, node_id))
+        _enter(w, node, "deallocating")
+    elif intent == "reimage":
+        attendance.node_reimaged(w, node, _jobs_here(w, node))
+        node.users = {}
+        w.outbox.append(lambda driver: driver.drop_node(pool_id, node_id))
+        _enter(w, node, "reimaging")
     else:
         _enter(w, node, "leavingpool")
         attendance.node_left(w, node, _jobs_here(w, node))
@@ -211,15 +287,29 @@ def _carry_out(w: World, node: Node) -> None:
 
 def power_off(w: World, node: Node) -> None:
     """The machine stops; the node boots again when time next passes. Tasks go back to the queue, uncounted (M)."""
-    if node.boots == 0 or node.state == "leavingpool":
+    if node.boots == 0 or node.state in _AWAY:
         return
     for task in list(w.tasks_on_node[node.key].values()):
         tasks.requeue(w, task, counted=False)
     if node.start is not None and node.start.run is not None:
         w.kill(node.start.run)
         node.start.run = None
+    w.kill(node.installing)
+    node.installing = None
     attendance.node_rebooted(w, node, _jobs_here(w, node))
     _enter(w, node, "rebooting")
+
+
+def fall_out(w: World, node: Node, state: str, returns: int | None) -> None:
+    """The node becomes unusable or is preempted; a preempted one comes back with an empty disk (G:Azure/Batch#52)."""
+    power_off(w, node)
+    if state == "preempted":
+        pool_id, node_id = w.pools[node.pool].id, node.id
+        w.outbox.append(lambda driver: driver.drop_node(pool_id, node_id))
+        attendance.node_reimaged(w, node, _jobs_here(w, node))
+        node.users = {}
+    node.returns = returns
+    _enter(w, node, state)
 
 
 def _remove(w: World, node: Node) -> None:

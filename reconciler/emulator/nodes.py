@@ -13,17 +13,20 @@ import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from reconciler.emulator import packages, uploads
 from reconciler.emulator.ports import Ended, Launch
 from reconciler.emulator.processes import is_alive, kill_group, kill_marked
 from reconciler.emulator.staging import StagingError, fetch_all
 from reconciler.emulator.switches import Limits
 from reconciler.emulator.times import from_unix_ns
+from reconciler.emulator.uploads import UploadError
 
 CONTROL = ".control"
 FOLDERS = ("shared", "startup", "volatile", "applications", "fsmounts", "workitems")
@@ -39,8 +42,14 @@ class _Live:
     launch: Launch
     directory: Path
     control: Path
-    staging: Future[None] | None = None
+    staging: Future[dict[str, str]] | None = None
+    installed: dict[str, str] = field(default_factory=dict)
+    """Variables for the directories of application packages."""
     child: subprocess.Popen[bytes] | None = None
+    upload: Future[None] | None = None
+    exit: tuple[int, int] | None = None
+    """Exit code and time of the command, while its output files are uploaded."""
+    killed: bool = False
 
 
 class ProcessNodes:
@@ -54,7 +63,9 @@ class ProcessNodes:
         self._ended: list[Ended] = []
         self._markers: set[str] = set()
         self._last_event = 0.0
+        self._shelf = state.resolve() / packages.FOLDER
         self._fetchers = ThreadPoolExecutor(4, "fetch")
+        self._uploaders = ThreadPoolExecutor(4, "upload")
         self._cleaner = ThreadPoolExecutor(1, "clean")
         self._trash.mkdir(parents=True, exist_ok=True)
         self._cleaner.submit(self._empty_trash)
@@ -87,6 +98,12 @@ class ProcessNodes:
         self._markers.add(f"AZ_BATCH_TASK_DIR={path}")
         self._sweep()
         self._discard(path)
+        if directory.count("/") == 2:  # a job's: the folder around it goes with the last of a schedule's jobs
+            with suppress(OSError):
+                path.parent.rmdir()
+
+    def end_leftovers(self, pool: str, node: str, directory: str) -> None:
+        self._markers.add(f"AZ_BATCH_TASK_DIR={self.root(pool, node) / directory}")
 
     def clean_up(self, nodes: Container[tuple[str, str]], jobs: Container[str], runs: Container[str]) -> None:
         """Finish what a killed emulator had decided but not yet done: nodes, jobs and runs it no longer knows go."""
@@ -99,9 +116,10 @@ class ProcessNodes:
             if (root.parent.name, root.name) not in nodes:
                 self.drop_node(root.parent.name, root.name)
                 continue
-            for job in root.glob("workitems/*"):
-                if job.name not in jobs:
-                    self.remove(root.parent.name, root.name, f"workitems/{job.name}")
+            for job in root.glob("workitems/*/*"):
+                directory = str(job.relative_to(root))
+                if directory not in jobs:
+                    self.remove(root.parent.name, root.name, directory)
         self._sweep()
 
     def _discard(self, path: Path) -> None:
@@ -134,15 +152,26 @@ class ProcessNodes:
         self._live[launch.run] = live
         if (live.control / "claim").exists():
             return  # started before a restart of the emulator: taken over
-        if launch.files:
-            limit = self._limits.resource_file_bytes
-            live.staging = self._fetchers.submit(fetch_all, launch.files, directory / "wd", limit)
+        if launch.files or launch.common_files or launch.packages:
+            live.staging = self._fetchers.submit(self._stage, launch, directory)
         else:
             self._spawn(live)
+
+    def _stage(self, launch: Launch, directory: Path) -> dict[str, str]:
+        """Packages and files, in a thread; the variables that say where the packages are."""
+        root, limit = self.root(launch.pool, launch.node), self._limits.resource_file_bytes
+        found = {one["variable"]: str(packages.install(self._shelf, root, dict(one))) for one in launch.packages}
+        fetch_all(launch.common_files, directory, limit)
+        fetch_all(launch.files, directory / "wd", limit)
+        return found
 
     def _spawn(self, live: _Live) -> None:
         """Start the supervisor. Command lines are split as exec wants them; no shell is implied (M:BatchTask)."""
         environment = self._environment(live)
+        if live.launch.installs_only:
+            del self._live[live.launch.run]
+            self._ended.append(Ended(live.launch.run, from_unix_ns(time.time_ns()), exit_code=0))
+            return None
         try:
             arguments = shlex.split(live.launch.command_line)
         except ValueError as error:
@@ -152,7 +181,7 @@ class ProcessNodes:
             return self._fail(live, "CommandProgramNotFound", "No such file or directory")
         fresh = not (live.control / "begun").exists()
         (live.control / "begun").touch()
-        mode = "wb" if fresh else "ab"
+        mode = "wb" if fresh and not live.launch.follows else "ab"
         try:
             with (live.directory / "stdout.txt").open(mode) as out, (live.directory / "stderr.txt").open(mode) as err:
                 live.child = subprocess.Popen(
@@ -176,7 +205,7 @@ class ProcessNodes:
             "LANG": os.environ.get("LANG", "C.UTF-8"),
         }
         paths = {name: str(root / relative) for name, relative in live.launch.paths.items()}
-        return own | dict(live.launch.variables) | paths
+        return own | live.installed | dict(live.launch.variables) | paths
 
     def _fail(self, live: _Live, code: str, detail: str) -> None:
         """The command could not be started; its output files exist, empty (R20:files)."""
@@ -190,6 +219,7 @@ class ProcessNodes:
         live = self._live.pop(run, None)
         if live is None:
             return
+        live.killed = True
         if live.staging is not None:
             live.staging.cancel()
         pid, born = _read_pid(live.control)
@@ -212,6 +242,8 @@ class ProcessNodes:
         for live in list(self._live.values()):
             if live.staging is not None:
                 self._check_staging(live)
+            elif live.upload is not None:
+                self._check_upload(live)
             else:
                 self._check_process(live)
         ended, self._ended = self._ended, []
@@ -234,6 +266,7 @@ class ProcessNodes:
         if live.staging is None or not live.staging.done():
             return
         failure = live.staging.exception()
+        live.installed = {} if failure else live.staging.result()
         live.staging = None
         if isinstance(failure, StagingError):
             self._fail(live, failure.code, failure.detail)
@@ -256,14 +289,45 @@ class ProcessNodes:
 
     def _report(self, live: _Live, exit_file: Path) -> None:
         """Ended, with the code the supervisor wrote; without one the machine or somebody else has ended it."""
-        del self._live[live.launch.run]
         try:
             code, at = int(exit_file.read_text()), exit_file.stat().st_mtime_ns
         except (OSError, ValueError):
+            del self._live[live.launch.run]
             self._markers.add(f"AZ_BATCH_TASK_DIR={live.directory}")
             self._ended.append(Ended(live.launch.run, from_unix_ns(time.time_ns())))
+            return
+        launch = live.launch
+        due = [one for one in launch.outputs if uploads.is_due(one, code, may_be_retried=launch.may_be_retried)]
+        if due:
+            live.exit = code, from_unix_ns(at)
+            live.upload = self._uploaders.submit(self._upload, live, due)
         else:
-            self._ended.append(Ended(live.launch.run, from_unix_ns(at), exit_code=code))
+            del self._live[launch.run]
+            self._ended.append(Ended(launch.run, from_unix_ns(at), exit_code=code))
+
+    def _upload(self, live: _Live, due: list[Mapping[str, Any]]) -> None:
+        """In a thread. Done once: a mark says so, in case the emulator is killed before it has noted the end."""
+        mark = live.control / "uploaded"
+        if not mark.exists():
+            environment, keeps = self._environment(live), live.launch.keeps_names
+            uploads.upload_all(due, live.directory, environment, lambda: live.killed, keeps_names=keeps)
+            mark.touch()
+
+    def _check_upload(self, live: _Live) -> None:
+        """The task is over when its output files are uploaded, or could not be (D:batch-task-output-files)."""
+        if live.upload is None or live.exit is None or not live.upload.done():
+            return
+        failure, (code, at) = live.upload.exception(), live.exit
+        del self._live[live.launch.run]
+        if failure is None:
+            self._ended.append(Ended(live.launch.run, max(at, from_unix_ns(time.time_ns())), exit_code=code))
+            return
+        known = failure if isinstance(failure, UploadError) else UploadError("FileUploadMiscError", str(failure))
+        if not isinstance(failure, UploadError | OSError):
+            raise failure
+        now = from_unix_ns(time.time_ns())
+        ended = Ended(live.launch.run, now, exit_code=code, detail=known.detail, upload_problem=known.code)
+        self._ended.append(ended)
 
     def stop(self) -> None:
         """End everything that runs on any node."""

@@ -55,6 +55,21 @@ FIELDS: dict[str, dict[str, str]] = {
         "executionInfo/poolId": "i",
         **_TIMES,
     },
+    "scheduledjobs": {  # those of one schedule: as jobs, without the id
+        "state": "s",
+        "executionInfo/startTime": "d",
+        "executionInfo/endTime": "d",
+        "executionInfo/poolId": "i",
+        **_TIMES,
+    },
+    "jobschedules": {
+        "id": "i",
+        "state": "s",
+        "executionInfo/endTime": "d",
+        "schedule/doNotRunUntil": "d",
+        "schedule/doNotRunAfter": "d",
+        **_TIMES,
+    },
     "tasks": {
         "id": "i",
         "state": "s",
@@ -93,7 +108,10 @@ FIELDS: dict[str, dict[str, str]] = {
         "startTaskInfo/endTime": "d",
     },
     "files": {"name": "p"},
+    "extensions": {},
     "nodecounts": {"poolId": "s"},
+    "poolusagemetrics": {"poolId": "s", "startTime": "d", "endTime": "d"},
+    "applications": {},
     "supportedimages": {"osType": "s", "verificationType": "s", "nodeAgentSKUId": "s"},
 }
 _ALIASES = {"lastModifiedTime": "lastModified"}  # so spelled for tasks only (DF)

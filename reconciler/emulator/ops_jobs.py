@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from reconciler.emulator import jobs, tasks, views
+from reconciler.emulator import jobs, odata, tasks, views
 from reconciler.emulator.errors import ServiceError, bad_property, refuse
+from reconciler.emulator.expansion import show
 from reconciler.emulator.records import Job, Task
 from reconciler.emulator.schema import ABSENT
 from reconciler.emulator.times import iso
 from reconciler.emulator.wire import (
+    SELECTABLE,
     Answer,
     Api,
     Json,
+    Ordered,
     Request,
     check_conditions,
     error_answer,
@@ -36,13 +39,13 @@ def create(api: Api, request: Request) -> Answer:
 
 
 def list_all(api: Api, request: Request) -> Answer:
-    items = [(job.key, lambda job=job: views.job(api.w, job, request.base)) for job in api.w.jobs.values()]
+    items = Ordered(api.w.job_keys(), lambda key: show(api, request, api.w.jobs[key]))
     return listing(request, "jobs", "jobs", items)
 
 
 def get(api: Api, request: Request) -> Answer:
     job = _job(api, request)
-    return single(request, "jobs", views.job(api.w, job, request.base), job.modified)
+    return single(request, "jobs", show(api, request, job), job.modified)
 
 
 def patch(api: Api, request: Request) -> Answer:
@@ -158,14 +161,13 @@ def _add_one(api: Api, request: Request, job: Job, body: Json) -> Json:
 
 def list_tasks(api: Api, request: Request) -> Answer:
     job = jobs.find(api.w, request.values["jobId"])
-    own = api.w.tasks_of_job[job.key].values()
-    items = [(task.key, lambda task=task: views.task(api.w, task, request.base)) for task in own]
+    items = Ordered(api.w.task_keys(job.key), lambda key: show(api, request, api.w.tasks[key]))
     return listing(request, "tasks", "tasks", items)
 
 
 def get_task(api: Api, request: Request) -> Answer:
     task = _task(api, request)
-    return single(request, "tasks", views.task(api.w, task, request.base), task.modified)
+    return single(request, "tasks", show(api, request, task), task.modified)
 
 
 def put_task(api: Api, request: Request) -> Answer:
@@ -192,6 +194,9 @@ def reactivate_task(api: Api, request: Request) -> Answer:
 
 
 def list_subtasks(api: Api, request: Request) -> Answer:
-    """Empty for an ordinary task (R17:tasks), and there are no others here."""
-    _task(api, request)
-    return Answer(200, {"odata.metadata": f"{request.base}/$metadata#subtaskinfo", "value": []})
+    """Empty for an ordinary task (R17:tasks); the primary, which would be number 0, is left out (D:batch-mpi)."""
+    task = _task(api, request)
+    names = odata.parse_select(request.query.get("$select"), SELECTABLE["subtasks"])
+    shown = [views.subtask(api.w, task, number, request.base) for number in range(1, len(task.subtasks))]
+    value = [odata.select(one, names) for one in shown]
+    return Answer(200, {"odata.metadata": f"{request.base}/$metadata#subtaskinfo", "value": value})

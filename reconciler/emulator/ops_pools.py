@@ -1,12 +1,12 @@
-"""Operations on pools and compute nodes, and the account's lists of images and node counts: request in, answer out."""
+"""Operations on pools, and the account's lists of images and node counts: request in, answer out."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from reconciler.emulator import machines, pools, views
-from reconciler.emulator.errors import refuse
-from reconciler.emulator.records import Node, Pool
+from reconciler.emulator import pools
+from reconciler.emulator.expansion import show
+from reconciler.emulator.records import Pool
 from reconciler.emulator.wire import (
     Answer,
     Api,
@@ -34,13 +34,13 @@ def create(api: Api, request: Request) -> Answer:
 
 
 def list_all(api: Api, request: Request) -> Answer:
-    items = [(pool.key, lambda pool=pool: views.pool(api.w, pool, request.base)) for pool in api.w.pools.values()]
+    items = [(pool.key, lambda pool=pool: show(api, request, pool)) for pool in api.w.pools.values()]
     return listing(request, "pools", "pools", items)
 
 
 def get(api: Api, request: Request) -> Answer:
     pool = _pool(api, request)
-    return single(request, "pools", views.pool(api.w, pool, request.base), pool.modified)
+    return single(request, "pools", show(api, request, pool), pool.modified)
 
 
 def exists(api: Api, request: Request) -> Answer:
@@ -80,46 +80,6 @@ def remove_nodes(api: Api, request: Request) -> Answer:
     pool = _pool(api, request)
     pools.remove_nodes(api.w, pool, request.json())
     return written(request, 202, pool.modified)
-
-
-# --- nodes
-
-
-def _node(api: Api, request: Request) -> Node:
-    return machines.find(api.w, pools.find(api.w, request.values["poolId"]), request.values["nodeId"])
-
-
-def list_nodes(api: Api, request: Request) -> Answer:
-    pool = pools.find(api.w, request.values["poolId"])
-    nodes = api.w.nodes_of_pool[pool.key].values()
-    items = [(node.key, lambda node=node: views.node(api.w, node, request.base)) for node in nodes]
-    return listing(request, "nodes", "nodes", items)
-
-
-def get_node(api: Api, request: Request) -> Answer:
-    return single(request, "nodes", views.node(api.w, _node(api, request), request.base))
-
-
-def reboot(api: Api, request: Request) -> Answer:
-    machines.reboot_by_request(api.w, _node(api, request), request.json())
-    return written(request, 202)
-
-
-def disable_scheduling(api: Api, request: Request) -> Answer:
-    machines.disable_scheduling(api.w, _node(api, request), request.json())
-    return written(request, 200)
-
-
-def enable_scheduling(api: Api, request: Request) -> Answer:
-    machines.enable_scheduling(api.w, _node(api, request))
-    return written(request, 200)
-
-
-def reimage(api: Api, request: Request) -> Answer:
-    """Refused as recorded in R20:compute_nodes; whether today's service does it is not known."""
-    _node(api, request)
-    reason = "Operation reimage can be invoked only on pools created with cloudServiceConfiguration"
-    raise refuse(api.w.switches.reimage_code, ("Reason", reason))
 
 
 # --- the account

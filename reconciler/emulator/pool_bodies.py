@@ -1,4 +1,4 @@
-"""Bodies of requests on pools and compute nodes as tables: property, kind, default, limits.
+"""Bodies of requests on pools as tables: property, kind, default, limits.
 
 A property without meaning on a local machine is stored and given back; one that would change what runs and is not
 implemented is refused by name. Sources as in `fields`.
@@ -18,11 +18,12 @@ from reconciler.emulator.fields import (
     METADATA,
     NAME,
     NO_CONTAINERS,
-    NO_PACKAGES,
+    PACKAGES,
     RETRIES,
     TEXT,
     USER,
 )
+from reconciler.emulator.scaling_bodies import DEFAULT_INTERVAL, FORMULA, INTERVAL
 from reconciler.emulator.schema import (
     Anything,
     Choice,
@@ -54,6 +55,18 @@ def _check_image(name: str, value: dict[str, Any]) -> None:
 
 
 def _check_scale(name: str, value: dict[str, Any]) -> None:
+    """Either targets or autoscale with a formula (M:BatchPoolCreateOptions)."""
+    targets = ("targetDedicatedNodes", "targetLowPriorityNodes")
+    if value["enableAutoScale"]:
+        for key in targets:
+            if key in value:
+                raise bad_property(key, value[key], "The property is not allowed when enableAutoScale is true")
+        if "autoScaleFormula" not in value:
+            raise refuse("MissingRequiredProperty", ("PropertyName", "autoScaleFormula"))
+        value.setdefault("autoScaleEvaluationInterval", DEFAULT_INTERVAL)
+        return
+    for key in targets:
+        value.setdefault(key, 0)
     if "autoScaleFormula" in value or "autoScaleEvaluationInterval" in value:
         key = "autoScaleFormula" if "autoScaleFormula" in value else "autoScaleEvaluationInterval"
         raise bad_property(key, value[key], "The property is allowed only when enableAutoScale is true")
@@ -267,7 +280,7 @@ COUNT = Number(0)
 # What PATCH may change on a pool; only the first three on one that has nodes (M:BatchPoolUpdateOptions).
 POOL_ALWAYS: dict[str, Field] = {
     "startTask": Field(START_TASK),
-    "applicationPackageReferences": NO_PACKAGES,
+    "applicationPackageReferences": PACKAGES,
     "metadata": METADATA,
     "targetNodeCommunicationMode": Field(Choice(("default", "classic", "simplified")), legacy=True),
     "certificateReferences": Field(Missing("Certificates are not available"), legacy=True),
@@ -285,7 +298,6 @@ POOL_WHEN_EMPTY: dict[str, Field] = {
     "upgradePolicy": Field(UPGRADE_POLICY),
     "resourceTags": Field(Anything(), legacy=True),
 }
-_NO_AUTOSCALE = "Autoscale is not available"
 POOL_CREATE = Record(
     {
         "id": ID,
@@ -296,11 +308,11 @@ POOL_CREATE = Record(
         "cloudServiceConfiguration": Field(Missing("Cloud services are not available"), legacy=True),
         "applicationLicenses": Field(Listing(Text()), legacy=True),
         "resizeTimeout": Field(RESIZE_TIMEOUT, default="PT15M"),
-        "targetDedicatedNodes": Field(COUNT, default=0),
-        "targetLowPriorityNodes": Field(COUNT, default=0),
-        "enableAutoScale": Field(Flag(refused=_NO_AUTOSCALE), default=False),
-        "autoScaleFormula": Field(Text()),
-        "autoScaleEvaluationInterval": Field(Span()),
+        "targetDedicatedNodes": Field(COUNT),
+        "targetLowPriorityNodes": Field(COUNT),
+        "enableAutoScale": Field(Flag(), default=False),
+        "autoScaleFormula": Field(FORMULA),
+        "autoScaleEvaluationInterval": INTERVAL,
         "enableInterNodeCommunication": Field(Flag(), default=False),
         "taskSlotsPerNode": Field(Number(1, 256), default=1),
         "taskSchedulingPolicy": Field(SCHEDULING_POLICY, default={"nodeFillType": "Spread"}),
@@ -311,7 +323,7 @@ POOL_UPDATE = Record({**POOL_ALWAYS, **POOL_WHEN_EMPTY})
 POOL_REPLACE = Record(
     {
         "startTask": Field(START_TASK),
-        "applicationPackageReferences": Field(NO_PACKAGES.kind, required=True),
+        "applicationPackageReferences": Field(PACKAGES.kind, required=True),
         "metadata": Field(METADATA.kind, required=True),
         "targetNodeCommunicationMode": POOL_ALWAYS["targetNodeCommunicationMode"],
         "certificateReferences": POOL_ALWAYS["certificateReferences"],
@@ -332,8 +344,4 @@ NODE_REMOVE = Record(
         "resizeTimeout": Field(RESIZE_TIMEOUT, default="PT15M"),
         "nodeDeallocationOption": DEALLOCATION,
     }
-)
-NODE_REBOOT = Record({"nodeRebootOption": DEALLOCATION})
-NODE_DISABLE = Record(
-    {"nodeDisableSchedulingOption": Field(Choice(("requeue", "terminate", "taskcompletion")), default="requeue")}
 )

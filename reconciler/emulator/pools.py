@@ -5,7 +5,7 @@ States and refusals follow O, M:BatchPoolUpdateOptions, R20:create_pools, R24c:p
 
 from __future__ import annotations
 
-from reconciler.emulator import machines, tasks
+from reconciler.emulator import machines, quotas
 from reconciler.emulator.errors import bad_property, refuse
 from reconciler.emulator.pool_bodies import (
     NODE_REMOVE,
@@ -16,11 +16,12 @@ from reconciler.emulator.pool_bodies import (
     POOL_WHEN_EMPTY,
 )
 from reconciler.emulator.records import Json, Node, Pool, fold
+from reconciler.emulator.scaling_bodies import check_formula
 from reconciler.emulator.schema import given, read_body
 from reconciler.emulator.times import parse_span
 from reconciler.emulator.world import World
 
-_SCALE = ("targetDedicatedNodes", "targetLowPriorityNodes", "resizeTimeout")
+_SCALE = ("targetDedicatedNodes", "targetLowPriorityNodes")
 
 
 def find(w: World, pool_id: str) -> Pool:
@@ -39,10 +40,19 @@ def create(w: World, body: object, *, legacy: bool = False) -> Pool:
     existing = w.pools.get(fold(pool_id))
     if existing is not None:
         raise refuse("PoolBeingDeleted" if existing.state == "deleting" else "PoolExists")
-    tasks.check_packages(spec)
-    dedicated, low_priority, timeout = (spec.pop(name) for name in _SCALE)
+    return make(w, pool_id, spec)
+
+
+def make(w: World, pool_id: str, spec: Json) -> Pool:
+    """A new pool from the canonical form of its body, asked for or automatic; refused if the account is full."""
+    quotas.check_pools(w)
+    w.packages.check(spec, pool=True)
+    check_formula(spec.get("autoScaleFormula", ""))
+    dedicated, low_priority = (spec.pop(name, 0) for name in _SCALE)
+    timeout = spec.pop("resizeTimeout")
     pool = Pool(pool_id, spec, w.now, w.now, w.now, w.now, resize_started=w.now)
     pool.target_dedicated, pool.target_low_priority, pool.resize_timeout = dedicated, low_priority, timeout
+    pool.autoscale_next = w.now
     w.add(pool)
     w.stamp(pool)
     return pool
@@ -50,10 +60,10 @@ def create(w: World, body: object, *, legacy: bool = False) -> Pool:
 
 def update(w: World, pool: Pool, body: object, *, legacy: bool = False) -> None:
     """PATCH: what is named is replaced whole, the rest kept; most of it only on an empty pool (M)."""
-    _check_alive(pool)
+    check_alive(pool)
     new = read_body(POOL_UPDATE, body, legacy=legacy)
     names = given(body) & set(POOL_UPDATE.fields)
-    tasks.check_packages(new)
+    w.packages.check(new, pool=True)
     if names & set(POOL_WHEN_EMPTY) and not _is_empty(w, pool):
         name = sorted(names & set(POOL_WHEN_EMPTY))[0]
         raise refuse(w.switches.non_empty_pool_code, ("PropertyName", name), ("Reason", "The pool has nodes"))
@@ -62,9 +72,9 @@ def update(w: World, pool: Pool, body: object, *, legacy: bool = False) -> None:
 
 def replace_properties(w: World, pool: Pool, body: object, *, legacy: bool = False) -> None:
     """updateproperties: a start task left out is removed (M:BatchPoolReplaceOptions)."""
-    _check_alive(pool)
+    check_alive(pool)
     new = read_body(POOL_REPLACE, body, legacy=legacy)
-    tasks.check_packages(new)
+    w.packages.check(new, pool=True)
     _apply(w, pool, {"startTask", "applicationPackageReferences", "metadata", *new}, new)
 
 
@@ -79,22 +89,27 @@ def _apply(w: World, pool: Pool, names: set[str], new: Json) -> None:
 
 
 def _is_empty(w: World, pool: Pool) -> bool:
-    return not w.nodes_of_pool[pool.key] and pool.target_dedicated == 0 and pool.target_low_priority == 0
+    counts = w.switches.empty_pool_counts
+    if counts != "target" and w.nodes_of_pool[pool.key]:
+        return False
+    return counts == "current" or (pool.target_dedicated == 0 and pool.target_low_priority == 0)
 
 
-def _check_alive(pool: Pool) -> None:
+def check_alive(pool: Pool) -> None:
     if pool.state == "deleting":
         raise refuse("PoolBeingDeleted")
 
 
 def _check_steady(pool: Pool) -> None:
-    _check_alive(pool)
+    check_alive(pool)
     if pool.allocation_state != "steady":
         raise refuse("PoolBeingResized")
 
 
 def resize(w: World, pool: Pool, body: object) -> None:
     new = read_body(POOL_RESIZE, body)
+    if pool.spec["enableAutoScale"] and pool.state == "active":
+        raise refuse(w.switches.autoscale_on_code, ("Reason", "Autoscale is enabled on the pool"))
     _check_steady(pool)
     if "targetDedicatedNodes" not in new and "targetLowPriorityNodes" not in new:
         raise refuse("MissingRequiredProperty", ("PropertyName", "targetDedicatedNodes"))
@@ -127,9 +142,26 @@ def _begin_resize(w: World, pool: Pool, new: Json) -> None:
     _allocation(w, pool, "resizing")
 
 
+def aim(w: World, pool: Pool, dedicated: int, low_priority: int, option: str) -> None:
+    """Change the targets as autoscale does: also during a resize, and the ETag stays (R26:scale_pools)."""
+    if (dedicated, low_priority) == (pool.target_dedicated, pool.target_low_priority):
+        return
+    pool.target_dedicated, pool.target_low_priority, pool.deallocation = dedicated, low_priority, option
+    pool.resize_started, pool.resize_errors, pool.removing = w.now, [], []
+    for node in w.nodes_of_pool[pool.key].values():
+        machines.stay(w, node)
+    _allocation(w, pool, "resizing")
+
+
+def is_resizing(w: World, pool: Pool) -> bool:
+    """Whether a resize is in progress; that of a new pool without nodes counts as over (R18, R20:scale_pools)."""
+    idle = pool.allocation_state == "resizing" and _at_target(w, pool) and not _leaving(w, pool)
+    return pool.allocation_state != "steady" and not idle
+
+
 def stop_resize(w: World, pool: Pool) -> None:
     """Targets stay as asked and the ETag does not change (R24c:pool_cmd, R20:scale_pools)."""
-    _check_alive(pool)
+    check_alive(pool)
     if pool.allocation_state == "steady":
         raise refuse(w.switches.steady_stopresize_code, ("Reason", "The pool is not being resized"))
     for node in w.nodes_of_pool[pool.key].values():
@@ -140,7 +172,7 @@ def stop_resize(w: World, pool: Pool) -> None:
 
 def delete(w: World, pool: Pool) -> None:
     """A resize under way stops, running tasks go back to the queue, then the nodes leave (O)."""
-    _check_alive(pool)
+    check_alive(pool)
     pool.state, pool.state_time = "deleting", w.now
     pool.target_dedicated = pool.target_low_priority = 0
     pool.resize_errors = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -26,6 +27,20 @@ class Launch:
     """Environment variables whose value is a path on the node."""
     files: tuple[Mapping[str, Any], ...] = ()
     """Resource files to fetch before the start, in the service's shape."""
+    common_files: tuple[Mapping[str, Any], ...] = ()
+    """Likewise, but for the task directory instead of the working directory."""
+    packages: tuple[Mapping[str, Any], ...] = ()
+    """Application packages to install before the start: id, version, and the variable for the directory."""
+    outputs: tuple[Mapping[str, Any], ...] = ()
+    """Output files to upload after the end, in the service's shape."""
+    may_be_retried: bool = False
+    """Another try follows a non-zero exit, so outputs of failures are not to be uploaded yet."""
+    keeps_names: bool = False
+    """Names of uploaded blobs begin with the folders before the first wildcard of the pattern."""
+    installs_only: bool = False
+    """Only the packages are to be put in place; there is no command."""
+    follows: bool = False
+    """A command ran in the directory before as part of the same try: its output is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,8 @@ class Ended:
     problem: str | None = None
     """A failure code of the service's, such as CommandProgramNotFound."""
     detail: str = ""
+    upload_problem: str | None = None
+    """A failure code of the service's if an output file could not be uploaded; *detail* is about that then."""
 
 
 class NodeDriver(Protocol):
@@ -53,7 +70,7 @@ class NodeDriver(Protocol):
         """End whatever runs on the node, background processes included, as a reboot does."""
 
     def clean_up(self, nodes: Container[tuple[str, str]], jobs: Container[str], runs: Container[str]) -> None:
-        """After a restart: remove and end all that belongs to other nodes (pool and node id), jobs (ids) and runs."""
+        """After a restart: remove and end all that belongs to other nodes (pool, node id), jobs (directories), runs."""
 
     def start(self, launch: Launch) -> None:
         """Start a command. A launch already started before a restart of the emulator is taken over, not repeated."""
@@ -64,6 +81,9 @@ class NodeDriver(Protocol):
     def remove(self, pool: str, node: str, directory: str) -> None:
         """Remove a task directory, and end what still runs from it."""
 
+    def end_leftovers(self, pool: str, node: str, directory: str) -> None:
+        """End what commands have left running in the background of a task directory."""
+
     def poll(self, now: int) -> Iterable[Ended]:
         """The runs that have ended since the last call."""
 
@@ -71,11 +91,34 @@ class NodeDriver(Protocol):
         """When `poll` will have news, if the driver can know; a driver of real processes cannot."""
 
 
+class Nodes(NodeDriver, Protocol):
+    """A driver with what a server needs beside the engine: files to show, when to look again, an end."""
+
+    def root(self, pool: str, node: str) -> Path:
+        """The directory of this machine that holds the node's files."""
+
+    def is_running(self) -> bool:
+        """Whether anything is under way whose end only `poll` can tell."""
+
+    def is_lively(self) -> bool:
+        """Whether more may happen soon, so that it is worth while to poll often."""
+
+    def stop(self) -> None:
+        """End everything that runs on any node."""
+
+
 class Store(Protocol):
     """Where state survives. A change is kept once `save` has returned."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it wants to be told of changes at all."""
 
     def load(self) -> tuple[dict[str, dict[str, dict[str, Any]]], int]:
         """All rows by table and key, and the last serial number given out."""
 
     def save(self, changes: Mapping[tuple[str, str], dict[str, Any] | None], serial: int) -> None:
         """Write rows (None removes one) in one transaction."""
+
+    def close(self) -> None:
+        """Nothing more will be saved."""

@@ -6,7 +6,7 @@ Times are ticks. Keys are ids folded to lower case, because ids are unique witho
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 Json = dict[str, Any]
@@ -31,6 +31,10 @@ class Execution:
     result: str | None = None
     run: str | None = None
     """The run now in progress; None once ended, or while waiting for a retry or for the node to come back."""
+    earlier: int = 0
+    """Ticks that earlier tries of a task took."""
+    upload_failed: bool = False
+    """An output file of the task could not be uploaded."""
 
     @property
     def succeeded(self) -> bool:
@@ -57,10 +61,32 @@ class Pool:
     """Keys of the nodes a removenodes request named, until they are gone."""
     resize_errors: list[Json] = field(default_factory=list)
     nodes_made: int = 0
+    autoscale_run: Json | None = None
+    """The last evaluation of its formula, as GET shows it."""
+    autoscale_next: int = 0
+    """When the formula is next evaluated by itself."""
+    autoscale_enabled: int = 0
+    """When autoscale was last enabled by request."""
+    sampled: int = 0
+    """When the last sample for formulas was taken."""
 
     @property
     def key(self) -> str:
         return fold(self.id)
+
+
+@dataclass(slots=True)
+class Sample:
+    """What formulas can read of a pool, at one moment; *number* is the time, *values* are in the order of METRICS."""
+
+    table: ClassVar[str] = "samples"
+    pool: str
+    number: int
+    values: list[float]
+
+    @property
+    def key(self) -> str:
+        return f"{self.pool}/{self.number}"
 
 
 @dataclass(slots=True)
@@ -76,13 +102,22 @@ class Node:
     scheduling: str = "enabled"
     booted: int | None = None
     boots: int = 0
+    packages: list[Json] = field(default_factory=list)
+    """Application packages of the pool when the node was booted."""
+    installing: str | None = None
+    """The run that puts them there, while it goes on."""
+    errors: list[Json] = field(default_factory=list)
     start_task: Json | None = None
     start: Execution | None = None
     intent: str | None = None
-    """What waits for the node's tasks to end: reboot or leave."""
+    """What waits for the node's tasks to end: reboot, reimage, deallocate or leave."""
+    returns: int | None = None
+    """When a node that is unusable or preempted starts again; None: never."""
     tasks_run: int = 0
     tasks_succeeded: int = 0
     recent: list[list[str]] = field(default_factory=list)
+    users: Json = field(default_factory=dict)
+    """Accounts made on the node by folded name: name, isAdmin, when they expire."""
 
     @property
     def key(self) -> str:
@@ -105,10 +140,63 @@ class Job:
     terminate_reason: str | None = None
     forced: bool = False
     tasks_made: int = 0
+    satisfied: list[str] = field(default_factory=list)
+    """Ids of deleted tasks on whose success others still rely."""
+    schedule: str | None = None
+    """Key of the schedule that made it."""
+    pool: str | None = None
+    """Id of the automatic pool it runs on."""
+    scheduling_error: Json | None = None
 
     @property
     def key(self) -> str:
         return fold(self.id)
+
+    @property
+    def pool_id(self) -> str:
+        """Of the pool it runs on, automatic or not; empty if an automatic one could not be made."""
+        return self.pool or self.spec["poolInfo"].get("poolId", "")
+
+
+@dataclass(slots=True)
+class Schedule:
+    table: ClassVar[str] = "schedules"
+    id: str
+    spec: Json
+    created: int
+    modified: int
+    state_time: int
+    state: str = "active"
+    previous_state: str | None = None
+    previous_time: int | None = None
+    ended: int | None = None
+    planned: int | None = None
+    """The occasion for which the latest job was made."""
+    next_run: int | None = None
+    """The occasion that is open or comes next."""
+    recent: str | None = None
+    """Id of the latest job."""
+    jobs_made: int = 0
+    pool: str | None = None
+    """Id of the automatic pool its jobs share."""
+
+    @property
+    def key(self) -> str:
+        return fold(self.id)
+
+
+@dataclass(slots=True)
+class Subtask:
+    """A multi-instance task's part on one node: the coordination command. The first one is that of the primary."""
+
+    node: str
+    pool_id: str
+    node_id: str
+    state_time: int
+    execution: Execution
+    state: str = "preparing"
+    previous_state: str | None = None
+    previous_time: int | None = None
 
 
 @dataclass(slots=True)
@@ -140,6 +228,8 @@ class Task:
     """Its directories were removed because the retention time is over."""
     manager: bool = False
     exclusive: bool = False
+    subtasks: list[Subtask] = field(default_factory=list)
+    """Of a multi-instance task that has been given to its nodes."""
 
     @property
     def key(self) -> str:
@@ -180,6 +270,8 @@ class Run:
     node: str
     subject: str
     """Key of what it runs for: a node (start), an attendance (preparation, release) or a task (task)."""
+    instance: int = 0
+    """Of a coordination command: which of the task's subtasks it belongs to."""
     deadline: int | None = None
     launch: Json = field(default_factory=dict)
 
@@ -188,22 +280,32 @@ class Run:
         return self.id
 
 
-Entity = Pool | Node | Job | Task | Attendance | Run
+Entity = Pool | Sample | Node | Job | Schedule | Task | Attendance | Run
+_KINDS: tuple[type[Any], ...] = (Pool, Sample, Node, Job, Schedule, Task, Attendance, Run, Execution)
+_NAMES = {kind: tuple(one.name for one in fields(kind)) for kind in _KINDS}
 _EXECUTIONS = ("start", "execution", "preparation", "release")
 
 
 def to_json(entity: Entity) -> Json:
     """All fields by name; nested executions likewise."""
-    return {f.name: _plain(getattr(entity, f.name)) for f in fields(entity)}
+    return {name: _plain(getattr(entity, name)) for name in _NAMES[type(entity)]}
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Execution):
-        return {f.name: getattr(value, f.name) for f in fields(value)}
+        return {name: getattr(value, name) for name in _NAMES[Execution]}
+    if isinstance(value, list) and value and isinstance(value[0], Subtask):
+        return [asdict(one) for one in value]
     return value
 
 
 def from_json(kind: type[Entity], data: Json) -> Entity:
     """The entity `to_json` described; fields that a newer version added keep their defaults."""
-    nested = {key: Execution(**data[key]) for key in _EXECUTIONS if isinstance(data.get(key), dict)}
+    nested: Json = {key: Execution(**data[key]) for key in _EXECUTIONS if isinstance(data.get(key), dict)}
+    if data.get("subtasks"):
+        nested["subtasks"] = [_subtask(one) for one in data["subtasks"]]
     return kind(**{**data, **nested})
+
+
+def _subtask(data: Json) -> Subtask:
+    return Subtask(**{**data, "execution": Execution(**data["execution"])})

@@ -6,19 +6,30 @@ The table holds every operation of api-version 2025-06-01 (O); those that are no
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, unquote
 
-from reconciler.emulator import ops_files, ops_jobs, ops_pools
+from reconciler.emulator import (
+    ops_applications,
+    ops_files,
+    ops_jobs,
+    ops_nodes,
+    ops_pools,
+    ops_scaling,
+    ops_schedules,
+    versions,
+)
 from reconciler.emulator.engine import Engine
 from reconciler.emulator.errors import ServiceError, bad_query, refuse
-from reconciler.emulator.nodes import ProcessNodes
+from reconciler.emulator.ports import Nodes
 from reconciler.emulator.wire import Answer, Api, Handler, Request
+from reconciler.emulator.world import World
 
-_OLDEST = "2020-09-01"  # one body shape serves every version from there on (X)
 _VERSION = re.compile(r"(\d{4}-\d{2}-\d{2})(\.\d+\.\d+)?", re.ASCII)
 _ALWAYS = frozenset({"api-version", "timeOut", "timeout"})
 _PAGE = ("maxresults", "$skiptoken")
+_USAGE = (*_PAGE, "$filter", "startTime", "endtime")
 _LIST = (*_PAGE, "$filter", "$select", "$expand")
 
 
@@ -72,27 +83,27 @@ ROUTES: tuple[Route, ...] = (
     Route("resize_pool", "POST", f"{_POOL}/resize", ops_pools.resize),
     Route("stop_pool_resize", "POST", f"{_POOL}/stopresize", ops_pools.stop_resize),
     Route("remove_nodes", "POST", f"{_POOL}/removenodes", ops_pools.remove_nodes),
-    Route("enable_pool_auto_scale", "POST", f"{_POOL}/enableautoscale"),
-    Route("disable_pool_auto_scale", "POST", f"{_POOL}/disableautoscale"),
-    Route("evaluate_pool_auto_scale", "POST", f"{_POOL}/evaluateautoscale"),
-    Route("list_pool_usage_metrics", "GET", "/poolusagemetrics"),
+    Route("enable_pool_auto_scale", "POST", f"{_POOL}/enableautoscale", ops_scaling.enable),
+    Route("disable_pool_auto_scale", "POST", f"{_POOL}/disableautoscale", ops_scaling.disable),
+    Route("evaluate_pool_auto_scale", "POST", f"{_POOL}/evaluateautoscale", ops_scaling.evaluate),
+    Route("list_pool_usage_metrics", "GET", "/poolusagemetrics", ops_scaling.usage_metrics, _USAGE),
     Route("list_pool_node_counts", "GET", "/nodecounts", ops_pools.node_counts, (*_PAGE, "$filter")),
     Route("list_supported_images", "GET", "/supportedimages", ops_pools.supported_images, (*_PAGE, "$filter")),
-    Route("list_nodes", "GET", f"{_POOL}/nodes", ops_pools.list_nodes, (*_PAGE, "$filter", "$select")),
-    Route("get_node", "GET", _NODE, ops_pools.get_node, ("$select",)),
-    Route("reboot_node", "POST", f"{_NODE}/reboot", ops_pools.reboot),
-    Route("reimage_node", "POST", f"{_NODE}/reimage", ops_pools.reimage),
-    Route("deallocate_node", "POST", f"{_NODE}/deallocate"),
-    Route("start_node", "POST", f"{_NODE}/start"),
-    Route("disable_node_scheduling", "POST", f"{_NODE}/disablescheduling", ops_pools.disable_scheduling),
-    Route("enable_node_scheduling", "POST", f"{_NODE}/enablescheduling", ops_pools.enable_scheduling),
-    Route("create_node_user", "POST", f"{_NODE}/users"),
-    Route("replace_node_user", "PUT", f"{_NODE}/users/{{userName}}"),
-    Route("delete_node_user", "DELETE", f"{_NODE}/users/{{userName}}"),
-    Route("get_node_remote_login_settings", "GET", f"{_NODE}/remoteloginsettings"),
-    Route("upload_node_logs", "POST", f"{_NODE}/uploadbatchservicelogs"),
-    Route("list_node_extensions", "GET", f"{_NODE}/extensions"),
-    Route("get_node_extension", "GET", f"{_NODE}/extensions/{{extensionName}}"),
+    Route("list_nodes", "GET", f"{_POOL}/nodes", ops_nodes.list_all, (*_PAGE, "$filter", "$select")),
+    Route("get_node", "GET", _NODE, ops_nodes.get, ("$select",)),
+    Route("reboot_node", "POST", f"{_NODE}/reboot", ops_nodes.reboot),
+    Route("reimage_node", "POST", f"{_NODE}/reimage", ops_nodes.reimage),
+    Route("deallocate_node", "POST", f"{_NODE}/deallocate", ops_nodes.deallocate),
+    Route("start_node", "POST", f"{_NODE}/start", ops_nodes.start),
+    Route("disable_node_scheduling", "POST", f"{_NODE}/disablescheduling", ops_nodes.disable_scheduling),
+    Route("enable_node_scheduling", "POST", f"{_NODE}/enablescheduling", ops_nodes.enable_scheduling),
+    Route("create_node_user", "POST", f"{_NODE}/users", ops_nodes.create_user),
+    Route("replace_node_user", "PUT", f"{_NODE}/users/{{userName}}", ops_nodes.replace_user),
+    Route("delete_node_user", "DELETE", f"{_NODE}/users/{{userName}}", ops_nodes.delete_user),
+    Route("get_node_remote_login_settings", "GET", f"{_NODE}/remoteloginsettings", ops_nodes.remote_login_settings),
+    Route("upload_node_logs", "POST", f"{_NODE}/uploadbatchservicelogs", ops_nodes.upload_logs),
+    Route("list_node_extensions", "GET", f"{_NODE}/extensions", ops_nodes.list_extensions, (*_PAGE, "$select")),
+    Route("get_node_extension", "GET", f"{_NODE}/extensions/{{extensionName}}", ops_nodes.get_extension, ("$select",)),
     *_file_routes("node", _NODE),
     Route("create_job", "POST", "/jobs", ops_jobs.create),
     Route("list_jobs", "GET", "/jobs", ops_jobs.list_all, _LIST),
@@ -115,27 +126,46 @@ ROUTES: tuple[Route, ...] = (
     Route("reactivate_task", "POST", f"{_TASK}/reactivate", ops_jobs.reactivate_task),
     Route("list_subtasks", "GET", f"{_TASK}/subtasksinfo", ops_jobs.list_subtasks, ("$select",)),
     *_file_routes("task", _TASK),
-    Route("create_job_schedule", "POST", "/jobschedules"),
-    Route("list_job_schedules", "GET", "/jobschedules"),
-    Route("get_job_schedule", "GET", _SCHEDULE),
-    Route("job_schedule_exists", "HEAD", _SCHEDULE),
-    Route("update_job_schedule", "PATCH", _SCHEDULE),
-    Route("replace_job_schedule", "PUT", _SCHEDULE),
-    Route("delete_job_schedule", "DELETE", _SCHEDULE),
-    Route("disable_job_schedule", "POST", f"{_SCHEDULE}/disable"),
-    Route("enable_job_schedule", "POST", f"{_SCHEDULE}/enable"),
-    Route("terminate_job_schedule", "POST", f"{_SCHEDULE}/terminate"),
-    Route("list_jobs_from_schedule", "GET", f"{_SCHEDULE}/jobs"),
-    Route("list_applications", "GET", "/applications"),
-    Route("get_application", "GET", "/applications/{applicationId}"),
+    Route("create_job_schedule", "POST", "/jobschedules", ops_schedules.create),
+    Route("list_job_schedules", "GET", "/jobschedules", ops_schedules.list_all, _LIST),
+    Route("get_job_schedule", "GET", _SCHEDULE, ops_schedules.get, ("$select", "$expand")),
+    Route("job_schedule_exists", "HEAD", _SCHEDULE, ops_schedules.exists),
+    Route("update_job_schedule", "PATCH", _SCHEDULE, ops_schedules.patch),
+    Route("replace_job_schedule", "PUT", _SCHEDULE, ops_schedules.put),
+    Route("delete_job_schedule", "DELETE", _SCHEDULE, ops_schedules.delete, ("force",)),
+    Route("disable_job_schedule", "POST", f"{_SCHEDULE}/disable", ops_schedules.disable),
+    Route("enable_job_schedule", "POST", f"{_SCHEDULE}/enable", ops_schedules.enable),
+    Route("terminate_job_schedule", "POST", f"{_SCHEDULE}/terminate", ops_schedules.terminate, ("force",)),
+    Route("list_jobs_from_schedule", "GET", f"{_SCHEDULE}/jobs", ops_schedules.list_jobs, _LIST),
+    Route("list_applications", "GET", "/applications", ops_applications.list_all, _PAGE),
+    Route("get_application", "GET", "/applications/{applicationId}", ops_applications.get),
 )
+
+
+def _group() -> dict[tuple[str, int], list[Route]]:
+    groups: dict[tuple[str, int], list[Route]] = {}
+    for route in ROUTES:
+        parts = route.pattern.strip("/").split("/")
+        groups.setdefault((parts[0].lower(), len(parts)), []).append(route)
+    return groups
+
+
+_GROUPS = _group()
+_DEEPEST = max(length for _, length in _GROUPS)
+
+
+def _near(segments: list[str]) -> Iterable[Route]:
+    """The routes that may fit, by first segment and depth; a path deeper than any names a file, if anything."""
+    if len(segments) >= _DEEPEST or "files" in (one.lower() for one in segments):
+        return ROUTES
+    return _GROUPS.get((segments[0].lower(), len(segments)), ())
 
 
 def find(method: str, path: str) -> tuple[Route, dict[str, str]]:
     """The route of a request; 405 if the path takes other methods only, 501 if there is no such path."""
     segments = [unquote(part) for part in path.removeprefix("/").split("/")]
     other = False
-    for route in ROUTES:
+    for route in _near(segments):
         values = route.match(segments)
         if values is not None:
             if route.method == method:
@@ -161,12 +191,12 @@ def check_version(query: dict[str, str]) -> None:
     if not text:
         raise refuse("MissingRequiredQueryParameter", ("QueryParameterName", "api-version"))
     match = _VERSION.fullmatch(text)
-    if match is None or match[1] < _OLDEST:
+    if match is None or match[1] < versions.OLDEST:
         raise refuse("UnsupportedRequestVersion", ("QueryParameterValue", text[:100]))
 
 
-def handle(engine: Engine, nodes: ProcessNodes, request: Request, now: int) -> Answer:
-    """Carry out one authenticated request."""
+def handle(engine: Engine, nodes: Nodes, request: Request, now: int, past: World | None = None) -> Answer:
+    """Carry out one authenticated request; a read from the *past* if one is given."""
     route, values = find(request.method, request.path)
     check_version(dict(request.query))
     if route.handler is None:
@@ -175,8 +205,12 @@ def handle(engine: Engine, nodes: ProcessNodes, request: Request, now: int) -> A
         if name not in _ALWAYS and name not in route.query:
             raise refuse("UnsupportedQueryParameter", ("QueryParameterName", name[:200]))
     _check_timeout(request)
-    with engine.transaction(now) as w:
-        return route.handler(Api(engine, nodes, w), replace(request, values=values))
+    if past is not None:
+        answer = route.handler(Api(engine, nodes, past), replace(request, values=values))
+    else:
+        with engine.transaction(now) as w:
+            answer = route.handler(Api(engine, nodes, w), replace(request, values=values))
+    return replace(answer, body=versions.shown(answer.body, request.query["api-version"]))
 
 
 def _check_timeout(request: Request) -> None:

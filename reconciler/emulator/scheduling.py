@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from itertools import islice
 
-from reconciler.emulator import attendance
+from reconciler.emulator import attendance, multi_instance
 from reconciler.emulator.records import Job, Node, Pool, Task
 from reconciler.emulator.world import ALL_SLOTS, World, slots_of
 
@@ -19,17 +20,24 @@ class _FreeNodes:
 
     def __init__(self, w: World, pool: Pool) -> None:
         self._w = w
+        self._pool = pool
         self._slots: int = pool.spec["taskSlotsPerNode"]
         self._sign = 1 if pool.spec["taskSchedulingPolicy"]["nodeFillType"] == "Spread" else -1
         self._heap: list[tuple[int, int, str]] = []
-        for node in w.nodes_of_pool[pool.key].values():
-            if node.state in ("idle", "running") and node.scheduling == "enabled" and node.intent is None:
-                self._push(node)
+        roomy = w.roomy.get(pool.key, {})
+        for key in list(roomy):
+            if not self._push(w.nodes[key]):
+                del roomy[key]
 
-    def _push(self, node: Node) -> None:
+    def _push(self, node: Node) -> bool:
+        """Enter the node if it can take a task."""
+        if node.state not in ("idle", "running") or node.scheduling != "enabled" or node.intent is not None:
+            return False
         used = self._w.slots_used(node)
-        if used < self._slots:
-            heapq.heappush(self._heap, (self._sign * used, node.number, node.key))
+        if used >= self._slots:
+            return False
+        heapq.heappush(self._heap, (self._sign * used, node.number, node.key))
+        return True
 
     def __bool__(self) -> bool:
         return bool(self._heap)
@@ -66,6 +74,18 @@ class _FreeNodes:
         needed = self._slots if task.exclusive else slots_of(task)
         return used + needed <= self._slots and attendance.admits(self._w, job, node)
 
+    def take_idle(self, job: Job, count: int) -> list[Node]:
+        """That many nodes without any task, if the pool has them and lets tasks run on several at once."""
+        if not multi_instance.can_run(self._pool):
+            return []
+        fitting = [entry for entry in sorted(self._heap) if attendance.admits(self._w, job, self._w.nodes[entry[2]])]
+        chosen = fitting[:count]
+        if len(chosen) < count:
+            return []
+        self._heap = [entry for entry in self._heap if entry not in chosen]
+        heapq.heapify(self._heap)
+        return [self._w.nodes[entry[2]] for entry in chosen]
+
     def put(self, node: Node) -> None:
         self._push(node)
 
@@ -84,9 +104,12 @@ def schedule(w: World, pool: Pool) -> None:
 
 def _schedule_job(w: World, job: Job, free: _FreeNodes) -> None:
     too_big = ALL_SLOTS + 1  # a size for which there was no room needs no second look in this pass
-    for task in list(w.waiting[job.key].values()):
+    for task in _in_order(w, job):
         if not free or too_big == 1 or not _may_run_another(w, job):
             return
+        if multi_instance.NAME in task.spec:
+            _schedule_group(w, job, task, free)
+            continue
         size = ALL_SLOTS if task.exclusive else slots_of(task)
         if size >= too_big and "affinityInfo" not in task.spec:
             continue
@@ -95,8 +118,26 @@ def _schedule_job(w: World, job: Job, free: _FreeNodes) -> None:
             if not task.manager:
                 too_big = min(too_big, size)
             continue
-        attendance.receive(w, task, node)
+        attendance.receive(w, task, [node])
         free.put(node)
+
+
+def _in_order(w: World, job: Job) -> Iterator[Task]:
+    """The job's waiting tasks; those given to nodes meanwhile are no longer among them, so a few are read at a time."""
+    waiting = w.waiting[job.key]
+    passed = 0
+    while few := list(islice(waiting.values(), passed, passed + 50)):
+        for task in few:
+            if task.key in waiting:
+                yield task
+        passed += sum(task.key in waiting for task in few)
+
+
+def _schedule_group(w: World, job: Job, task: Task, free: _FreeNodes) -> None:
+    """All nodes of a multi-instance task at once, or none; nodes are not held back for it."""
+    nodes = free.take_idle(job, multi_instance.wanted_nodes(task))
+    if nodes:
+        attendance.receive(w, task, nodes)
 
 
 def _may_run_another(w: World, job: Job) -> bool:

@@ -40,7 +40,7 @@ class Text:
             raise bad_property(name, value, "A string is expected")
         if not self.shortest <= len(value) <= self.longest:
             raise bad_property(name, value, f"The length must be between {self.shortest} and {self.longest}")
-        if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        if "\0" in value or not (value.isascii() or all(not "\ud800" <= letter <= "\udfff" for letter in value)):
             raise bad_property(name, ascii(value), "The value contains characters that are not allowed")
         if self.pattern is not None and not self.pattern.fullmatch(value):
             raise bad_property(name, value, self.reason)

@@ -12,31 +12,33 @@ import hmac
 import json
 import logging
 import os
+import ssl
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
 
-from reconciler.emulator import auth, faults, routes
+from reconciler.emulator import auth, faults, mishaps, routes, sending
+from reconciler.emulator.chaos import Trouble
 from reconciler.emulator.conditions import NotModified
 from reconciler.emulator.engine import Engine
 from reconciler.emulator.errors import ServiceError, refuse
 from reconciler.emulator.nodes import ProcessNodes
+from reconciler.emulator.packages import FOLDER, Shelf
+from reconciler.emulator.ports import Nodes
 from reconciler.emulator.store import SqliteStore
 from reconciler.emulator.switches import Limits, Switches
-from reconciler.emulator.times import WallClock
-from reconciler.emulator.wire import JSON_TYPE, Answer, Request, error_answer, new_request_id
-from reconciler.emulator.world import Account
+from reconciler.emulator.times import Clock, WallClock
+from reconciler.emulator.wire import Answer, Request, error_answer, new_request_id
+from reconciler.emulator.world import Account, World
 
 LOG = logging.getLogger("reconciler.emulator")
 HOST = "127.0.0.1"
 CONTROL = "/$emulator/"
-_CHUNK = 1 << 18
-_EMPTY = "empty"  # marks a chunked response without a body
 _SHORT_POLL, _LONG_POLL, _LONG_WAIT = 0.01, 0.1, 1.0  # seconds between looks at running processes; without any
 _BRISK = 1.0  # seconds after the last request or change during which the short poll is used
 
@@ -51,44 +53,80 @@ class Settings:
     port: int
     idle_exit: float | None = None
     """Seconds without requests, unfinished jobs and processes after which the server ends; None: never."""
+    tenant: str = ""
+    """The tenant of bearer tokens; without one none is taken."""
+    tls: ssl.SSLContext | None = None
+    switches: Switches = field(default_factory=Switches)
+    chaos: int | None = None
+    """Seed of a mixture of faults that is in force from the start; None: no faults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a server puts requests to: made by the server itself, or handed to it by a simulation."""
+
+    engine: Engine
+    nodes: Nodes
+    clock: Clock
+    faults: faults.Faults = field(default_factory=faults.Faults)
 
 
 class Server:
     """The account `settings` describe, once `run` is called."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, parts: Parts | None = None) -> None:
         self._settings = settings
         self._key = base64.b64decode(settings.key)
-        self._endpoint = f"http://{HOST}:{settings.port}"
-        self._limits, self._switches = Limits(), Switches()
-        self._clock = WallClock()
-        self._nodes = ProcessNodes(settings.state, self._limits)
-        self._store = SqliteStore(settings.state / "account.sqlite")
-        account = Account(settings.account, f"{self._endpoint}/")
-        self._engine = Engine(account, self._nodes, self._store, switches=self._switches, limits=self._limits)
-        self._faults = faults.Faults()
+        self._scheme = "http" if settings.tls is None else "https"
+        self._endpoint = f"{self._scheme}://{HOST}:{settings.port}"
+        self._limits, self._switches = (
+            (Limits(), settings.switches) if parts is None else (parts.engine.world.limits, parts.engine.world.switches)
+        )
+        self._wall = WallClock()
+        parts = parts or self._make_parts()
+        self._engine, self._nodes, self._clock = parts.engine, parts.nodes, parts.clock
+        self._faults = parts.faults
+        self._engine.alter = self._faults.alter
+        if settings.chaos is not None:
+            self._install(faults.parse([{"kind": "chaos", "seed": settings.chaos}]))
         self._log = faults.RequestLog(self._limits.remembered_requests)
         self._changed = asyncio.Event()
         self._ending = asyncio.Event()
         self._last_request = time.monotonic()
 
+    def _make_parts(self) -> Parts:
+        settings = self._settings
+        nodes = ProcessNodes(settings.state, self._limits)
+        account, store = Account(settings.account, f"{self._endpoint}/"), SqliteStore(settings.state / "account.sqlite")
+        engine = Engine(account, nodes, store, switches=self._switches, limits=self._limits)
+        engine.world.packages = Shelf(settings.state / FOLDER)
+        return Parts(engine, nodes, self._wall)
+
+    def _begin(self) -> None:
+        """Take up the work where it was left."""
+        self._engine.resume(self._clock.now())
+
+    def _finish(self) -> None:
+        """Leave the work so that it can be taken up again."""
+        self._engine.power_off(self._clock.now())
+        self._nodes.stop()
+        self._engine.close()
+
     async def run(self, listening: asyncio.Event, sock: Any) -> None:
         """Serve on the bound socket until `end` is called or the account has been idle for long enough."""
-        self._engine.resume(self._clock.now())
+        self._begin()
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._serve)
-        app.on_response_prepare.append(_drop_content_type)
+        app.on_response_prepare.append(sending.drop_content_type)
         runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=1.0)
         await runner.setup()
-        await web.SockSite(runner, sock).start()
+        await web.SockSite(runner, sock, ssl_context=self._settings.tls).start()
         listening.set()
         try:
             await self._let_time_pass()
         finally:
             await runner.cleanup()
-            self._engine.power_off(self._clock.now())
-            self._nodes.stop()
-            self._store.close()
+            self._finish()
 
     def end(self) -> None:
         """Have `run` end all tasks and return."""
@@ -128,39 +166,54 @@ class Server:
         return await self._serve_batch(raw, path, query)
 
     async def _serve_batch(self, raw: web.Request, path: str, query: str) -> web.StreamResponse:
-        fault = self._faults.next(raw.method, unquote(path))
-        if fault is not None and fault.kind == "delay":
-            await asyncio.sleep(fault.seconds)
-            fault = None
+        trouble = self._faults.next(raw.method, unquote(path))
+        kind = None if trouble is None else trouble.kind
+        if trouble is not None and trouble.delay:
+            await asyncio.sleep(trouble.delay)
         request_id, base = new_request_id(), self._base(raw)
         headers = {name.lower(): value for name, value in raw.headers.items()}
-        if fault is not None and fault.kind == "reset":
-            return self._reset(raw, path, query)
-        if fault is not None and fault.kind == "status":
-            answer = self._faulty(fault, base, request_id)
+        if kind == "reset":
+            return self._reset(raw, path, query, kind)
+        if trouble is not None and kind == "status":
+            answer = self._faulty(trouble, base, request_id)
         else:
-            answer = await self._answer(raw, path, query, headers, base, request_id)
+            past = self._engine.past(trouble.seconds, trouble.changes) if trouble and kind == "stale" else None
+            answer = await self._answer(raw, path, query, headers, base, request_id, past)
             self._changed.set()
-            if fault is not None and fault.kind == "reset-after":
-                return self._reset(raw, path, query)
-            if fault is not None:
-                answer = self._faulty(fault, base, request_id)
-        self._log.add(raw.method, unquote(path), query, answer.status)
+            if kind == "reset-after":
+                return self._reset(raw, path, query, kind)
+            if trouble is not None and kind == "status-after":
+                answer = self._faulty(trouble, base, request_id)
+        self._log.add(raw.method, unquote(path), query, answer.status, kind)
+        if trouble is not None and kind == "slow-body":
+            answer = replace(answer, slow=trouble.seconds)
         return await self._send(raw, answer, request_id, headers)
 
     async def _answer(
-        self, raw: web.Request, path: str, query: str, headers: dict[str, str], base: str, request_id: str
+        self,
+        raw: web.Request,
+        path: str,
+        query: str,
+        headers: dict[str, str],
+        base: str,
+        request_id: str,
+        past: World | None,
     ) -> Answer:
         try:
-            signed = auth.Signed(raw.method, path, query, headers)
-            auth.check(signed, self._settings.account, self._key, self._clock.now(), self._switches.clock_skew)
+            self._check_sender(auth.Signed(raw.method, path, query, headers))
             body = await self._read_body(raw)
             request = Request(raw.method, path, routes.read_query(query), headers, body, base, query)
-            return routes.handle(self._engine, self._nodes, request, self._clock.now())
+            return routes.handle(self._engine, self._nodes, request, self._clock.now(), past)
         except NotModified:
             return Answer(304)
         except ServiceError as error:
-            return error_answer(error, base, self._clock.now(), request_id)
+            answer = error_answer(error, base, self._clock.now(), request_id)
+            return replace(answer, headers=auth.challenge(self._settings.tenant)) if error.status == 401 else answer
+
+    def _check_sender(self, signed: auth.Signed) -> None:
+        settings, switches = self._settings, self._switches
+        now, status = self._wall.now(), switches.refused_token_status
+        auth.check(signed, settings.account, self._key, now, switches.clock_skew, settings.tenant, status)
 
     async def _read_body(self, raw: web.Request) -> bytes:
         limit = self._limits.body_bytes
@@ -178,17 +231,17 @@ class Server:
         """Scheme, host and port as the client wrote them, if they can only mean this server."""
         host = raw.headers.get("Host", "")
         port = self._settings.port
-        return f"http://{host}" if host in (f"localhost:{port}", f"[::1]:{port}") else self._endpoint
+        return f"{self._scheme}://{host}" if host in (f"localhost:{port}", f"[::1]:{port}") else self._endpoint
 
-    def _faulty(self, fault: faults.Rule, base: str, request_id: str) -> Answer:
+    def _faulty(self, fault: Trouble, base: str, request_id: str) -> Answer:
         error = ServiceError(fault.status, fault.code, fault.message)
         answer = error_answer(error, base, self._clock.now(), request_id)
         if fault.retry_after is None:
             return answer
         return Answer(answer.status, answer.body, {"Retry-After": f"{fault.retry_after:g}"}, reason=answer.reason)
 
-    def _reset(self, raw: web.Request, path: str, query: str) -> web.StreamResponse:
-        self._log.add(raw.method, unquote(path), query, 0)
+    def _reset(self, raw: web.Request, path: str, query: str, fault: str) -> web.StreamResponse:
+        self._log.add(raw.method, unquote(path), query, 0, fault)
         if raw.transport is not None:
             raw.transport.abort()
         raise ConnectionResetError("a fault was asked for")
@@ -205,14 +258,7 @@ class Server:
         }
         if asked.get("return-client-request-id", "").lower() == "true" and "client-request-id" in asked:
             headers["client-request-id"] = asked["client-request-id"]
-        if answer.file is not None:
-            return await _send_file(raw, answer, headers)
-        if answer.length is not None:
-            response = web.StreamResponse(status=answer.status, headers=headers)
-            response.content_length = answer.length
-            await response.prepare(raw)
-            return response
-        return _plain(answer, headers, head=raw.method == "HEAD")
+        return await sending.send(raw, answer, headers)
 
     # --- control routes, outside of Batch
 
@@ -226,7 +272,13 @@ class Server:
             case ("PUT", "faults"):
                 return await self._install_faults(raw)
             case ("DELETE", "faults"):
-                self._faults.install([])
+                self._install([])
+                return web.json_response({})
+            case ("POST", "nodes"):
+                return await self._befall(raw)
+            case ("DELETE", "account"):
+                self._install([])
+                self._engine.clear(self._clock.now())
                 return web.json_response({})
             case ("GET", "requests"):
                 since = raw.query.get("since", "0")
@@ -241,8 +293,7 @@ class Server:
         path, query = _split_target(raw.raw_path)
         headers = {name.lower(): value for name, value in raw.headers.items()}
         try:
-            signed = auth.Signed(raw.method, path, query, headers)
-            auth.check(signed, self._settings.account, self._key, self._clock.now(), self._switches.clock_skew)
+            self._check_sender(auth.Signed(raw.method, path, query, headers))
         except ServiceError:
             return False
         return True
@@ -252,8 +303,22 @@ class Server:
             rules = faults.parse(json.loads(await self._read_body(raw)))
         except (ValueError, RecursionError, faults.BadRule, ServiceError) as error:
             return web.json_response({"error": str(error)}, status=400)
-        self._faults.install(rules)
+        self._install(rules)
         return web.json_response({"rules": len(rules)})
+
+    def _install(self, rules: list[faults.Rule]) -> None:
+        self._faults.install(rules)
+        self._engine.keep_history(wanted=self._faults.need_history)
+
+    async def _befall(self, raw: web.Request) -> web.StreamResponse:
+        try:
+            mishap = mishaps.parse(json.loads(await self._read_body(raw)))
+            with self._engine.transaction(self._clock.now()) as w:
+                mishaps.befall(w, mishap)
+        except (ValueError, RecursionError, ServiceError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        self._changed.set()
+        return web.json_response({})
 
 
 def _split_target(target: str) -> tuple[str, str]:
@@ -262,38 +327,3 @@ def _split_target(target: str) -> tuple[str, str]:
         target = "/" + target.split("/", 3)[3] if target.count("/") > 2 else "/"
     path, _, query = target.partition("?")
     return path, query.partition("#")[0]
-
-
-async def _drop_content_type(request: web.Request, response: web.StreamResponse) -> None:
-    """An empty answer has no content type (R26); aiohttp would add one because it cannot know the length."""
-    if response.get(_EMPTY):
-        del response.headers["Content-Type"]
-
-
-def _plain(answer: Answer, headers: dict[str, str], *, head: bool) -> web.Response:
-    if answer.body is not None and not head:
-        body = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        response = web.Response(status=answer.status, body=body, headers={"Content-Type": JSON_TYPE, **headers})
-    else:
-        response = web.Response(status=answer.status, headers=headers)
-    if answer.reason is not None:
-        response.set_status(answer.status, " ".join(answer.reason.split()))
-    elif answer.status not in (204, 304) and not head:
-        response.enable_chunked_encoding()  # as the service frames its answers (R26)
-        response[_EMPTY] = answer.body is None
-    return response
-
-
-async def _send_file(raw: web.Request, answer: Answer, headers: dict[str, str]) -> web.StreamResponse:
-    """As many bytes as the file had when it was found, or fewer if it shrinks meanwhile."""
-    if answer.file is None:
-        raise AssertionError("no file to send")
-    file, offset, length = answer.file
-    response = web.StreamResponse(status=answer.status, headers=headers)
-    with file:
-        file.seek(offset)
-        await response.prepare(raw)
-        while length > 0 and (chunk := file.read(min(_CHUNK, length))):
-            length -= len(chunk)
-            await response.write(chunk)
-    return response

@@ -11,8 +11,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
 from http.client import HTTPException
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
+
+from reconciler.emulator.containers import ListingError, blob_url, list_blobs
 
 _TIMEOUT = 60.0  # seconds without a byte
 _CHUNK = 1 << 16
@@ -29,7 +31,25 @@ class StagingError(Exception):
 
 def fetch_all(files: Iterable[Mapping[str, Any]], into: Path, most_bytes: int) -> None:
     for entry in files:
-        _fetch(entry["httpUrl"], into / entry["filePath"], int(entry.get("fileMode", "0770"), 8), most_bytes)
+        mode = int(entry.get("fileMode", "0770"), 8)
+        if "httpUrl" in entry:
+            _fetch(entry["httpUrl"], into / entry["filePath"], mode, most_bytes)
+        else:
+            _fetch_container(entry, into / entry.get("filePath", ""), mode, most_bytes)
+
+
+def _fetch_container(entry: Mapping[str, Any], into: Path, mode: int, most_bytes: int) -> None:
+    """All blobs whose names begin with the prefix, each at the path its name says (M:ResourceFile.filePath)."""
+    container = entry["storageContainerUrl"]
+    try:
+        for name in list_blobs(container, entry.get("blobPrefix", "")):
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\0" in name:
+                raise StagingError("ResourceFileCreateFailed", f"A blob's name leads out of the directory: {name}")
+            if not name.endswith("/"):
+                _fetch(blob_url(container, name), into / path, mode, most_bytes)
+    except ListingError as error:
+        raise StagingError(error.code, error.detail) from error
 
 
 def _fetch(url: str, target: Path, mode: int, most_bytes: int) -> None:

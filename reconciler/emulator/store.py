@@ -11,11 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-TABLES = ("pools", "nodes", "jobs", "tasks", "attendances", "runs")
+from reconciler.emulator.encoding import to_text
+
+TABLES = ("pools", "samples", "nodes", "jobs", "schedules", "tasks", "attendances", "runs")
 
 
 class SqliteStore:
     """Rows of JSON by table and key."""
+
+    keeps = True
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
@@ -41,7 +45,7 @@ class SqliteStore:
                 if body is None:
                     db.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
                 else:
-                    row = (key, json.dumps(body, separators=(",", ":")))
+                    row = (key, to_text(body))
                     db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", row)
             db.execute("INSERT OR REPLACE INTO meta VALUES ('serial', ?)", (serial,))
 
@@ -52,8 +56,13 @@ class SqliteStore:
 class MemoryStore:
     """Keeps nothing: for tests of the engine alone, and for accounts that need not survive."""
 
+    keeps = False
+
     def load(self) -> tuple[dict[str, dict[str, dict[str, Any]]], int]:
         return {table: {} for table in TABLES}, 0
 
     def save(self, changes: Mapping[tuple[str, str], dict[str, Any] | None], serial: int) -> None:
+        return None
+
+    def close(self) -> None:
         return None

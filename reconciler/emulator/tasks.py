@@ -5,14 +5,14 @@ States and what refuses what follow section "Task" of the REST reference and E:B
 
 from __future__ import annotations
 
-from reconciler.emulator import failures, runs
+from reconciler.emulator import dependencies, exits, failures, multi_instance, runs
 from reconciler.emulator.errors import bad_property, refuse
 from reconciler.emulator.job_bodies import TASK_CREATE, TASK_UPDATE
 from reconciler.emulator.ports import Ended
 from reconciler.emulator.records import Execution, Job, Json, Node, Task, fold
 from reconciler.emulator.schema import read_body
 from reconciler.emulator.times import parse_span
-from reconciler.emulator.world import World, slots_of
+from reconciler.emulator.world import World, nodes_of, slots_of
 
 ENDING = {
     "terminating": "JobBeingTerminated",
@@ -57,33 +57,39 @@ def _add(w: World, job: Job, spec: Json) -> Task:
             raise refuse(code)
     if f"{job.key}/{fold(task_id)}" in w.tasks:
         raise refuse("TaskExists")
-    if job.spec["onTaskFailure"] == "noaction" and _names_job_action(spec.get("exitConditions", {})):
-        raise bad_property("exitConditions", "jobAction", "The job's onTaskFailure must be performexitoptionsjobaction")
-    check_packages(spec)
+    _check_exits(job, spec)
+    _check_dependencies(w, job, spec)
+    w.packages.check(spec)
     spec["constraints"].setdefault("maxTaskRetryCount", job.spec["constraints"]["maxTaskRetryCount"])
     job.tasks_made += 1
+    w.forget_satisfied(job, task_id)
     task = Task(task_id, job.key, job.tasks_made, spec, w.now, w.now, w.now)
     w.stamp(task)
     task.created = task.state_time = task.modified
     w.add(task)
     w.save(job)
-    w.touch("schedule", fold(job.spec["poolInfo"]["poolId"]))
+    w.touch("schedule", fold(job.pool_id))
     return task
 
 
-def _names_job_action(conditions: Json) -> bool:
-    entries = [*conditions.get("exitCodes", []), *conditions.get("exitCodeRanges", [])]
-    options = [entry["exitOptions"] for entry in entries]
-    options += [conditions[key] for key in ("preProcessingError", "fileUploadError", "default") if key in conditions]
-    return any("jobAction" in option for option in options)
+def _check_exits(job: Job, spec: Json) -> None:
+    """jobAction needs onTaskFailure (M:ExitOptions); dependencyAction needs usesTaskDependencies (DR)."""
+    for option in exits.all_options(spec.get("exitConditions", {})):
+        if job.spec["onTaskFailure"] == "noaction" and "jobAction" in option:
+            reason = "The job's onTaskFailure must be performexitoptionsjobaction"
+            raise bad_property("exitConditions", "jobAction", reason)
+        if not job.spec["usesTaskDependencies"] and "dependencyAction" in option:
+            raise bad_property("exitConditions", "dependencyAction", "The job's usesTaskDependencies must be true")
 
 
-def check_packages(spec: Json) -> None:
-    """There are no application packages here, so every reference is a wrong one (R24c:pools_and_nodes)."""
-    missing = "The specified application package does not exist."
-    references = [(entry["applicationId"], missing) for entry in spec.get("applicationPackageReferences", [])]
-    if references:
-        raise refuse("InvalidApplicationPackageReferences", *references)
+def _check_dependencies(w: World, job: Job, spec: Json) -> None:
+    if "dependsOn" not in spec:
+        return
+    if not job.spec["usesTaskDependencies"]:
+        raise refuse(w.switches.dependencies_not_enabled_code, ("PropertyName", "dependsOn"))
+    code = dependencies.check(spec["dependsOn"], w.limits.dependency_characters)
+    if code is not None:
+        raise refuse(code, ("PropertyName", "taskIds"))
 
 
 def replace(w: World, task: Task, body: object) -> None:
@@ -94,9 +100,11 @@ def replace(w: World, task: Task, body: object) -> None:
     constraints.setdefault("maxTaskRetryCount", w.jobs[task.job].spec["constraints"]["maxTaskRetryCount"])
     task.spec["constraints"] = constraints
     w.stamp(task)
-    if task.execution is not None and task.execution.run is not None:
-        run = w.runs[task.execution.run]
-        run.deadline = runs.deadline(task.execution.start, constraints["maxWallClockTime"])
+    for execution in (task.execution, *(one.execution for one in task.subtasks)):
+        if execution is None or execution.run is None:
+            continue
+        run = w.runs[execution.run]
+        run.deadline = runs.deadline(execution.start, constraints["maxWallClockTime"])
         w.save(run)
         w.touch(run.table, run.key)
 
@@ -129,7 +137,10 @@ def delete(w: World, task: Task) -> None:
     _refuse_if_deleting(w.jobs[task.job])
     if task.execution is not None:
         w.kill(task.execution.run)
+    _stop_subtasks(w, task)
     remove_directories(w, task)
+    if w.switches.deleted_task_still_satisfies:
+        w.keep_satisfied(w.jobs[task.job], task)
     w.remove(task)
     _tell(w, task)
 
@@ -155,9 +166,9 @@ def move(w: World, task: Task, state: str) -> None:
 def _tell(w: World, task: Task) -> None:
     job = w.jobs[task.job]
     w.touch("jobs", job.key)
-    w.touch("schedule", fold(job.spec["poolInfo"]["poolId"]))
-    if task.node is not None:
-        w.touch("nodes", task.node)
+    w.touch("schedule", fold(job.pool_id))
+    for key in nodes_of(task):
+        w.touch("nodes", key)
 
 
 def assign(w: World, task: Task, node: Node) -> None:
@@ -167,16 +178,36 @@ def assign(w: World, task: Task, node: Node) -> None:
 
 
 def run(w: World, task: Task) -> None:
-    """Start the command of a task that a node was found for."""
-    job, node = w.jobs[task.job], w.nodes[task.node or ""]
-    if node.key not in task.ran_on:
-        task.ran_on.append(node.key)
-    attendance = w.attendances_of_job[job.key].get(f"{job.key}/{node.key}")
-    if attendance is not None and not attendance.tasks_ran:
-        attendance.tasks_ran = True
-        w.save(attendance)
+    """Start the command of a task that a node was found for, with several nodes the coordination commands."""
+    job = w.jobs[task.job]
+    for key in nodes_of(task):
+        if key not in task.ran_on:
+            task.ran_on.append(key)
+        attendance = w.attendances_of_job[job.key].get(f"{job.key}/{key}")
+        if attendance is not None and not attendance.tasks_ran:
+            attendance.tasks_ran = True
+            w.save(attendance)
     move(w, task, "running")
-    task.execution = Execution(w.now, run=runs.begin_task(w, job, node, task))
+    task.execution = Execution(w.now)
+    if task.subtasks:
+        multi_instance.begin(w, job, task)
+    else:
+        task.execution.run = runs.begin_task(w, job, w.nodes[task.node or ""], task)
+
+
+def coordination_ended(w: World, task: Task, number: int, ended: Ended) -> None:
+    """One of a multi-instance task's coordination commands is done: go on, wait for the others, or fail as a whole."""
+    execution = task.execution
+    if execution is None:
+        return
+    if ended.exit_code is None and ended.problem is None:
+        requeue(w, task, counted=False)
+    elif multi_instance.coordination_ended(w, task, number, ended):
+        execution.run = runs.begin_task(w, w.jobs[task.job], w.nodes[task.node or ""], task)
+    elif ended.exit_code != 0:
+        failures.close(execution, ended if number == 0 else Ended(ended.run, ended.at, problem=ended.problem))
+        execution.failure = multi_instance.failure(number, ended)
+        _end_try(w, task, ended)
 
 
 def run_ended(w: World, task: Task, ended: Ended) -> None:
@@ -187,20 +218,33 @@ def run_ended(w: World, task: Task, ended: Ended) -> None:
     if ended.exit_code is None and ended.problem is None:
         requeue(w, task, counted=False)  # the process was lost with the machine: an internal retry, not counted (M)
         return
-    failures.close(execution, ended)
+    failures.close(execution, ended, upload_first=w.switches.upload_error_hides_exit_code)
+    _end_try(w, task, ended)
+
+
+def _end_try(w: World, task: Task, ended: Ended) -> None:
     if failures.may_retry(ended, task.retry_count, task.spec["constraints"]["maxTaskRetryCount"]):
         _retry(w, task)
     else:
         _complete(w, task)
 
 
+def _stop_subtasks(w: World, task: Task) -> None:
+    if task.subtasks:
+        multi_instance.stop(w, task, runs.task_directory(w.jobs[task.job], task.id))
+
+
 def _retry(w: World, task: Task) -> None:
     node = w.nodes[task.node or ""]
+    spent = 0 if task.execution is None else task.execution.earlier + w.now - task.execution.start
+    _stop_subtasks(w, task)
     task.retry_count += 1
     task.last_retry = w.now
     move(w, task, "active")
     assign(w, task, node)
     run(w, task)
+    if task.execution is not None:
+        task.execution.earlier = spent
 
 
 def deadline_reached(w: World, task: Task) -> None:
@@ -219,21 +263,25 @@ def end(w: World, task: Task, failure: Json) -> None:
 
 
 def _complete(w: World, task: Task) -> None:
+    _stop_subtasks(w, task)
     move(w, task, "completed")
-    _count(w, task)
+    for number, key in enumerate(nodes_of(task)):
+        _count(w, task, key, number)
     retention = parse_span(task.spec["constraints"]["retentionTime"])
     if retention < runs.FAR:
         w.wake(w.now + retention, "tasks", task.key)
     w.touch("completed", task.key)
 
 
-def _count(w: World, task: Task) -> None:
-    node = w.nodes.get(task.node or "")
+def _count(w: World, task: Task, key: str, number: int) -> None:
+    """In the node's list of recent tasks a subtask has its own number, the primary none (D:batch-mpi)."""
+    node = w.nodes.get(key)
     if node is None or task.execution is None:
         return
     node.tasks_run += 1
     node.tasks_succeeded += task.execution.succeeded
-    node.recent = [[task.job, task.key], *(entry for entry in node.recent if entry[1] != task.key)]
+    subtask = [str(number)] if number else []
+    node.recent = [[task.job, task.key, *subtask], *(entry for entry in node.recent if entry[1] != task.key)]
     del node.recent[w.limits.recent_tasks :]
     w.save(node)
 
@@ -242,6 +290,7 @@ def requeue(w: World, task: Task, *, counted: bool = True) -> None:
     """Back to active, off its node. *counted*: a user caused it (M:BatchTaskExecutionInfo.requeueCount)."""
     if task.execution is not None:
         w.kill(task.execution.run)
+    _stop_subtasks(w, task)
     if counted:
         task.requeue_count += 1
         task.last_requeue = w.now
@@ -251,10 +300,11 @@ def requeue(w: World, task: Task, *, counted: bool = True) -> None:
 
 
 def _forget_node(w: World, task: Task) -> None:
-    if task.node is not None:
-        w.unplace(task)
-        w.touch("nodes", task.node)
+    w.unplace(task)
+    for key in nodes_of(task):
+        w.touch("nodes", key)
     task.execution = task.pool = task.node = task.node_id = None
+    task.subtasks = []
 
 
 def settle(w: World, task: Task) -> None:
@@ -283,33 +333,6 @@ def remove_directories(w: World, task: Task) -> None:
 def remove_directory(w: World, node: Node, directory: str) -> None:
     pool_id, node_id = w.pools[node.pool].id, node.id
     w.outbox.append(lambda driver: driver.remove(pool_id, node_id, directory))
-
-
-def exit_action(job: Job, task: Task) -> str:
-    """What a completed task asks of its job: none, disable or terminate.
-
-    Only with onTaskFailure=performexitoptionsjobaction. Without a matching condition: none for exit 0, else terminate
-    (M:ExitOptions.jobAction).
-    """
-    execution = task.execution
-    if job.spec["onTaskFailure"] == "noaction" or execution is None:
-        return "none"
-    fallback = "none" if execution.exit_code == 0 else "terminate"
-    option = _matching_option(task.spec.get("exitConditions", {}), execution)
-    return str(option.get("jobAction", fallback))
-
-
-def _matching_option(conditions: Json, execution: Execution) -> Json:
-    code = execution.exit_code
-    options: list[Json] = [entry["exitOptions"] for entry in conditions.get("exitCodes", []) if entry["code"] == code]
-    if code is None:
-        options += [conditions[key] for key in ("preProcessingError",) if key in conditions]
-    else:
-        ranges = conditions.get("exitCodeRanges", [])
-        options += [entry["exitOptions"] for entry in ranges if entry["start"] <= code <= entry["end"]]
-    if code != 0:
-        options += [conditions[key] for key in ("default",) if key in conditions]
-    return options[0] if options else {}
 
 
 def counts(w: World, job: Job) -> Json:

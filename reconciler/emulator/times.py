@@ -10,6 +10,7 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Protocol
 
 SECOND = 10_000_000
@@ -48,12 +49,13 @@ def from_unix_ns(nanoseconds: int) -> int:
     return UNIX_EPOCH + nanoseconds // 100
 
 
+@lru_cache(65_536)
 def iso(ticks: int) -> str:
     """UTC with up to seven fraction digits, trailing zeros cut (R26)."""
     whole, fraction = divmod(ticks, SECOND)
-    text = (_YEAR_ONE + timedelta(seconds=whole)).strftime("%Y-%m-%dT%H:%M:%S")
+    text = (_YEAR_ONE + timedelta(seconds=whole)).isoformat()[:19]
     digits = f"{fraction:07d}".rstrip("0")
-    return f"{text.zfill(19)}.{digits}Z" if digits else f"{text.zfill(19)}Z"
+    return f"{text}.{digits}Z" if digits else f"{text}Z"
 
 
 def parse_iso(text: str) -> int:
@@ -86,6 +88,7 @@ def _ticks(moment: datetime) -> int:
     return (span.days * 86_400 + span.seconds) * SECOND + span.microseconds * 10
 
 
+@lru_cache(4096)
 def parse_span(text: str) -> int:
     """Ticks of an ISO 8601 duration; a year counts 365 days, a month 30 (R24c:jobs_and_tasks). ValueError if bad."""
     match = _SPAN.fullmatch(text)
@@ -103,6 +106,7 @@ def parse_span(text: str) -> int:
     return ticks
 
 
+@lru_cache(4096)
 def render_span(ticks: int) -> str:
     """The service's form: days, hours, minutes, seconds, no weeks, zero parts left out (R26, R20)."""
     days, rest = divmod(ticks, DAY)

@@ -6,7 +6,8 @@ Field names are those of the SDK's models; which appear when was compared with R
 from __future__ import annotations
 
 from reconciler.emulator import pools
-from reconciler.emulator.records import Attendance, Execution, Job, Json, Node, Pool, Task
+from reconciler.emulator.instances import address
+from reconciler.emulator.records import Attendance, Execution, Job, Json, Node, Pool, Schedule, Task
 from reconciler.emulator.runs import task_directory
 from reconciler.emulator.times import iso
 from reconciler.emulator.world import World, slots_of
@@ -45,6 +46,7 @@ def pool(w: World, item: Pool, base: str) -> Json:
         "currentLowPriorityNodes": low_priority,
         "targetLowPriorityNodes": item.target_low_priority,
         "resizeErrors": item.resize_errors or None,
+        "autoScaleRun": item.autoscale_run,
     }
     return _present(own) | item.spec
 
@@ -53,7 +55,6 @@ def node(w: World, item: Node, base: str) -> Json:
     pool_item = w.pools[item.pool]
     url = f"{base}/pools/{pool_item.id}/nodes/{item.id}"
     running = [task for task in w.tasks_on_node[item.key].values() if task.state == "running"]
-    number = item.number
     return _present(
         {
             "id": item.id,
@@ -63,7 +64,7 @@ def node(w: World, item: Node, base: str) -> Json:
             "stateTransitionTime": iso(item.state_time),
             "lastBootTime": _time(item.booted),
             "allocationTime": iso(item.allocated),
-            "ipAddress": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",
+            "ipAddress": address(item),
             "affinityId": f"TVM:{item.id}",
             "vmSize": pool_item.spec["vmSize"],
             "totalTasksRun": item.tasks_run,
@@ -71,13 +72,27 @@ def node(w: World, item: Node, base: str) -> Json:
             "runningTasksCount": len(running),
             "runningTaskSlotsCount": sum(slots_of(task) for task in running),
             "recentTasks": _recent(w, item, base) or None,
+            "errors": item.errors or None,
             "startTask": item.start_task,
             "startTaskInfo": _execution(item.start) if item.start else None,
             "isDedicated": item.dedicated,
+            "endpointConfiguration": {"inboundEndpoints": [login_endpoint(item)]},
             "nodeAgentInfo": {"lastUpdateTime": iso(item.booted), "version": "1.0.0"} if item.booted else None,
             "virtualMachineInfo": _machine_info(pool_item),
         }
     )
+
+
+def login_endpoint(item: Node) -> Json:
+    """The entry every Linux node has for remote logins (R20:files). Nothing listens there."""
+    return {
+        "name": "SSHRule.0",
+        "protocol": "tcp",
+        "publicIPAddress": "127.0.0.1",
+        "publicFQDN": "localhost",
+        "frontendPort": 50000 + (item.number - 1) % 10000,
+        "backendPort": 22,
+    }
 
 
 def _machine_info(item: Pool) -> Json:
@@ -88,11 +103,13 @@ def _machine_info(item: Pool) -> Json:
 
 def _recent(w: World, item: Node, base: str) -> list[Json]:
     shown = []
-    for _, key in item.recent:
+    for _, key, *subtask in item.recent:
         if key in w.tasks:
             one = w.tasks[key]
             job_item = w.jobs[one.job]
-            info = {"jobId": job_item.id, "taskId": one.id, "taskState": one.state}
+            info: Json = {"jobId": job_item.id, "taskId": one.id, "taskState": one.state}
+            if subtask:
+                info["subtaskId"] = int(subtask[0])
             url = {"taskUrl": f"{base}/jobs/{job_item.id}/tasks/{one.id}"}
             shown.append(url | info | {"executionInfo": _task_execution(one)})
     return shown
@@ -114,8 +131,31 @@ def job(w: World, item: Job, base: str) -> Json:
     execution = {
         "startTime": iso(item.started),
         "endTime": _time(item.ended),
-        "poolId": item.spec["poolInfo"]["poolId"],
+        "poolId": item.pool_id or None,
+        "schedulingError": item.scheduling_error,
         "terminateReason": item.terminate_reason,  # from terminating on (R26)
+    }
+    return _present(own) | item.spec | {"executionInfo": _present(execution)}
+
+
+def schedule(item: Schedule, base: str) -> Json:
+    own = {
+        "id": item.id,
+        "displayName": item.spec.get("displayName"),
+        "url": f"{base}/jobschedules/{item.id}",
+        "eTag": etag(item.modified),
+        "lastModified": iso(item.modified),
+        "creationTime": iso(item.created),
+        "state": item.state,
+        "stateTransitionTime": iso(item.state_time),
+        "previousState": item.previous_state,
+        "previousStateTransitionTime": _time(item.previous_time),
+    }
+    recent = {"url": f"{base}/jobs/{item.recent}", "id": item.recent}
+    execution = {
+        "nextRunTime": _time(item.next_run),
+        "recentJob": recent if item.recent is not None else None,
+        "endTime": _time(item.ended),
     }
     return _present(own) | item.spec | {"executionInfo": _present(execution)}
 
@@ -141,16 +181,36 @@ def task(w: World, item: Task, base: str) -> Json:
 def _node_info(job_item: Job, item: Task, base: str) -> Json:
     if item.node is None:
         return {}
-    url = f"{base}/pools/{item.pool}/nodes/{item.node_id}"
-    directory = task_directory(job_item, item.id)
+    return _place(item.pool or "", item.node_id or "", task_directory(job_item, item.id), base)
+
+
+def _place(pool_id: str, node_id: str, directory: str, base: str) -> Json:
+    url = f"{base}/pools/{pool_id}/nodes/{node_id}"
     return {
-        "affinityId": f"TVM:{item.node_id}",
+        "affinityId": f"TVM:{node_id}",
         "nodeUrl": url,
-        "poolId": item.pool,
-        "nodeId": item.node_id,
+        "poolId": pool_id,
+        "nodeId": node_id,
         "taskRootDirectory": directory,
         "taskRootDirectoryUrl": f"{url}/files/{directory}",
     }
+
+
+def subtask(w: World, item: Task, number: int, base: str) -> Json:
+    """A subtask of a multi-instance task (M:BatchSubtask)."""
+    one = item.subtasks[number]
+    execution = _execution(one.execution) if one.state == "completed" else {"startTime": _time(one.execution.start)}
+    directory = task_directory(w.jobs[item.job], item.id)
+    own = {
+        "id": number,
+        "nodeInfo": _place(one.pool_id, one.node_id, directory, base),
+        "state": one.state,
+        "stateTransitionTime": iso(one.state_time),
+        "previousState": one.previous_state,
+        "previousStateTransitionTime": _time(one.previous_time),
+    }
+    shown = ("startTime", "endTime", "exitCode", "failureInfo", "result")
+    return _present(own | {name: execution.get(name) for name in shown})
 
 
 def _task_execution(item: Task) -> Json:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import IO, Any
 
-from reconciler.emulator import conditions, odata
+from reconciler.emulator import conditions, odata, versions
 from reconciler.emulator.engine import Engine
 from reconciler.emulator.errors import ServiceError, bad_query, refuse
-from reconciler.emulator.nodes import ProcessNodes
+from reconciler.emulator.ports import Nodes
 from reconciler.emulator.times import http_date, iso
 from reconciler.emulator.views import etag
 from reconciler.emulator.world import World
@@ -46,7 +48,7 @@ class Request:
         if not self.body.strip():
             return None
         try:
-            return json.loads(self.body, parse_constant=_no_constant)
+            return versions.read(json.loads(self.body, parse_constant=_no_constant), self.query["api-version"])
         except (ValueError, RecursionError) as error:
             raise refuse("InvalidRequestBody", ("Reason", "The body is not valid JSON")) from error
 
@@ -74,6 +76,8 @@ class Answer:
     length: int | None = None
     """Content-Length of an answer to HEAD."""
     reason: str | None = None
+    slow: float = 0.0
+    """Seconds over which the body is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class Api:
     """What the operations work with, inside the transaction of one request."""
 
     engine: Engine
-    nodes: ProcessNodes
+    nodes: Nodes
     w: World
 
 
@@ -107,38 +111,55 @@ def written(request: Request, status: int, modified: int | None = None) -> Answe
 def single(request: Request, kind: str, item: Json, modified: int | None = None) -> Answer:
     """One resource, cut down by $select and marked with its metadata."""
     names = odata.parse_select(request.query.get("$select"), SELECTABLE[kind])
-    check_expand(request)
+    wants_statistics(request)
     body = {"odata.metadata": f"{request.base}/$metadata#{kind}/@Element"} | odata.select(item, names)
     return Answer(200, body, version_headers(modified) if modified else {})
 
 
-def check_expand(request: Request) -> None:
-    """Only stats can be expanded (D:batch-efficient-list-queries); nothing here has any, so nothing is added."""
-    text = request.query.get("$expand")
-    if text and text.strip() != "stats":
+def wants_statistics(request: Request) -> bool:
+    """Whether stats are to be expanded, the only thing that can be (D:batch-efficient-list-queries)."""
+    text = request.query.get("$expand", "").strip()
+    if text not in ("", "stats"):
         raise bad_query("$expand", text, "Only stats can be expanded")
+    return bool(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """What a list shows: keys in order, and the item of a key. Nothing is made of what is not on the page."""
+
+    keys: list[str]
+    show: Callable[[str], Json]
+
+    @classmethod
+    def sort(cls, items: Iterable[tuple[str, Callable[[], Json]]]) -> Ordered:
+        shows = dict(items)
+        return cls(sorted(shows), lambda key: shows[key]())
+
+    def after(self, key: str | None) -> Iterator[str]:
+        """The keys behind that one, whether it is there or not; None: all."""
+        return islice(self.keys, 0 if key is None else bisect_right(self.keys, key), None)
 
 
 def listing(
     request: Request,
     metadata: str,
     fields: str,
-    items: Iterable[tuple[str, Callable[[], Json]]],
+    items: Ordered | Iterable[tuple[str, Callable[[], Json]]],
     *,
     most: int = PAGE,
 ) -> Answer:
     """A page of a list in order of keys, filtered and cut down; odata.nextLink if there is more (R20:create_pools)."""
     size = _page_size(request, most)
     names = odata.parse_select(request.query.get("$select"), SELECTABLE.get(fields, ()))
-    check_expand(request)
+    wants_statistics(request)
     test = odata.compile_filter(request.query.get("$filter"), odata.FIELDS[fields])
     after = odata.read_token(request.query["$skiptoken"]) if "$skiptoken" in request.query else None
     page: list[tuple[str, Json]] = []
     body: Json = {"odata.metadata": f"{request.base}/$metadata#{metadata}", "value": []}
-    for key, show in sorted(items, key=lambda item: item[0]):
-        if after is not None and key <= after:
-            continue
-        shown = show()
+    ordered = items if isinstance(items, Ordered) else Ordered.sort(items)
+    for key in ordered.after(after):
+        shown = ordered.show(key)
         if test is None or test(shown):
             if len(page) == size:
                 body["odata.nextLink"] = _next_link(request, page[-1][0])
@@ -209,6 +230,7 @@ SELECTABLE: dict[str, frozenset[str]] = {
         "jobPreparationTask jobReleaseTask commonEnvironmentSettings poolInfo onAllTasksComplete onTaskFailure "
         "networkConfiguration metadata executionInfo"
     ),
+    "jobschedules": _COMMON | _BEFORE | _names("schedule jobSpecification executionInfo metadata"),
     "tasks": _COMMON
     | _BEFORE
     | _names(
@@ -222,5 +244,11 @@ SELECTABLE: dict[str, frozenset[str]] = {
         "startTaskInfo errors isDedicated endpointConfiguration nodeAgentInfo virtualMachineInfo "
         "certificateReferences"
     ),
+    "extensions": _names("provisioningState vmExtension instanceView"),
+    "subtasks": _names(
+        "id nodeInfo startTime endTime exitCode containerInfo failureInfo state stateTransitionTime previousState "
+        "previousStateTransitionTime result"
+    ),
     "attendances": _names("poolId nodeId nodeUrl jobPreparationTaskExecutionInfo jobReleaseTaskExecutionInfo"),
 }
+SELECTABLE["scheduledjobs"] = SELECTABLE["jobs"]

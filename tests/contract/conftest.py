@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import http.client
+import importlib.util
 import itertools
 import json
 import time
@@ -27,6 +28,46 @@ SIGNED = (
     *("content-encoding", "content-language", "content-length", "content-md5", "content-type", "date"),
     *("if-modified-since", "if-match", "if-none-match", "if-unmodified-since", "range"),
 )
+
+
+def _load_document() -> Any:
+    """The OpenAPI document if it is at hand; tests are not a package, so its reader is loaded by path."""
+    spec = importlib.util.spec_from_file_location("openapi_document", Path(__file__).with_name("openapi_document.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Document() if module.FOLDER.is_dir() else None
+
+
+DOCUMENT = _load_document()
+VIOLATIONS: list[str] = []
+
+
+def check_answer(method: str, url: str, status: int, content_type: str, body: Callable[[], bytes]) -> None:
+    """Note what an answer has that the OpenAPI document of its api-version does not allow."""
+    address = urlsplit(url)
+    current = "api-version=2025-06-01" in address.query and not address.path.startswith("/$")
+    if DOCUMENT is not None and current and content_type.startswith("application/json;odata"):
+        VIOLATIONS.extend(DOCUMENT.violations(method, address.path, status, json.loads(body())))
+
+
+@pytest.fixture(autouse=True)
+def answers_fit_the_document() -> Iterator[None]:
+    """Every answer the test received is as the published OpenAPI document says."""
+    VIOLATIONS.clear()
+    yield
+    found = sorted(set(VIOLATIONS))
+    VIOLATIONS.clear()
+    assert not found, "\n".join(found)
+
+
+@pytest.fixture(scope="session")
+def openapi() -> Any:
+    """The OpenAPI document, and how often its operations were checked."""
+    if DOCUMENT is None:
+        pytest.skip("needs ../shared: clone the project with shared/ beside it")
+    return DOCUMENT
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -99,7 +140,11 @@ class RawClient:
             connection.endheaders(content or None)
             answer = connection.getresponse()
             shown = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, answer.reason, shown, answer.read())
+            content = answer.read()
+            kind = shown.get("content-type", "")
+            if method != "HEAD":
+                check_answer(method, f"{path}?{query}", answer.status, kind, lambda: content)
+            return Answer(answer.status, answer.reason, shown, content)
         finally:
             connection.close()
 
@@ -126,7 +171,15 @@ class RawClient:
 
 
 def make_client(emulator: Emulator) -> BatchClient:
-    return BatchClient(endpoint=emulator.endpoint, credential=AzureNamedKeyCredential(emulator.account, emulator.key))
+    credential = AzureNamedKeyCredential(emulator.account, emulator.key)
+    return BatchClient(endpoint=emulator.endpoint, credential=credential, raw_response_hook=_check_sdk_answer)
+
+
+def _check_sdk_answer(response: Any) -> None:
+    answer = response.http_response
+    if answer.request.method != "HEAD":
+        kind = answer.headers.get("content-type", "")
+        check_answer(answer.request.method, answer.request.url, answer.status_code, kind, answer.body)
 
 
 @pytest.fixture(scope="session")

@@ -190,7 +190,6 @@ def test_an_unknown_application_package_is_refused(make_pool, raw, vm, new_id):
 @pytest.mark.parametrize(
     ("property_name", "settings"),
     [
-        ("enableAutoScale", {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes=1"}),
         ("mountConfiguration", {"mountConfiguration": [{"nfsMountConfiguration": {"source": "a"}}]}),
     ],
 )

@@ -341,17 +341,19 @@ def test_a_task_id_is_refused_if_it_is_taken(client, make_job):
 
 @pytest.mark.emulator_only
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "settings"),
     [
-        ("containerSettings", {"imageName": "busybox"}),
-        ("multiInstanceSettings", {"coordinationCommandLine": "true"}),
-        ("dependsOn", {"taskIds": ["a"]}),
-        ("outputFiles", [{"filePattern": "*"}]),
+        ("containerSettings", {"containerSettings": {"imageName": "busybox"}}),
+        ("autoStorageContainerName", {"resourceFiles": [{"autoStorageContainerName": "a"}]}),
+        (
+            "identityReference",
+            {"resourceFiles": [{"storageContainerUrl": "http://x/c", "identityReference": {"resourceId": "i"}}]},
+        ),
     ],
 )
-def test_a_task_feature_that_is_not_available_is_refused_by_name(make_job, raw, name, value):
+def test_a_task_feature_that_is_not_available_is_refused_by_name(make_job, raw, name, settings):
     job_id = make_job("nowhere")
-    answer = raw("POST", f"/jobs/{job_id}/tasks", {"id": "t", "commandLine": "true", name: value})
+    answer = raw("POST", f"/jobs/{job_id}/tasks", {"id": "t", "commandLine": "true", **settings})
     assert (answer.status, answer.values["PropertyName"]) == (501, name)
 
 

@@ -27,6 +27,7 @@ class Pretend:
     started: list[Launch] = dataclasses.field(default_factory=list)
     killed: list[str] = dataclasses.field(default_factory=list)
     removed: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    swept: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     up: set[str] = dataclasses.field(default_factory=set)
     lost: set[str] = dataclasses.field(default_factory=set)
 
@@ -47,7 +48,7 @@ class Pretend:
         if launch.command_line == "missing":
             at, ended = self.clock.time, Ended(launch.run, self.clock.time, problem="CommandProgramNotFound")
         else:
-            seconds, code = launch.command_line.split()
+            seconds, code = (launch.command_line or "1 0").split()
             at = self.clock.time + int(float(seconds) * SECOND)
             ended = Ended(launch.run, at, exit_code=int(code))
         self.live[launch.run] = (launch, at, ended)
@@ -61,6 +62,9 @@ class Pretend:
 
     def remove(self, pool: str, node: str, directory: str) -> None:
         self.removed.append((node, directory))
+
+    def end_leftovers(self, pool: str, node: str, directory: str) -> None:
+        self.swept.append((node, directory))
 
     def poll(self, now: int) -> list[Ended]:
         done = [run for run, (_, at, _) in self.live.items() if at <= now]

@@ -115,7 +115,7 @@ def test_after_a_crash_what_the_account_no_longer_knows_is_ended_and_removed(dri
     known, forgotten = pid_of(driver, job="known"), pid_of(driver, "00000002", "forgotten")
     driver.make_node("p", "gone")
     second = ProcessNodes(tmp_path)
-    second.clean_up({("p", "n")}, {"known"}, {"00000001"})
+    second.clean_up({("p", "n")}, {"workitems/known/job-1"}, {"00000001"})
     assert (birth(known) is None, birth(forgotten) is None) == (False, True)
     assert sorted(path.name for path in (driver.root("p", "n") / "workitems").iterdir()) == ["known"]
     assert not driver.root("p", "gone").exists()
