@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from reconciler.emulator import pools, scaling
@@ -222,12 +224,17 @@ def test_the_code_of_a_formula_that_cannot_be_parsed_is_a_switch(account, code):
 
 
 def test_after_a_restart_samples_are_there_and_evaluations_go_on(account, tmp_path):
-    first = Engine(Account("local", "http://x/"), account.driver, SqliteStore(tmp_path / "a.sqlite"))
+    with closing(SqliteStore(tmp_path / "a.sqlite")) as before, closing(SqliteStore(tmp_path / "a.sqlite")) as after:
+        samples_survive(account, before, after)
+
+
+def samples_survive(account, before, after):
+    first = Engine(Account("local", "http://x/"), account.driver, before)
     account.engine, account.w = first, first.world
     scaled(account, "$TargetDedicatedNodes = $TargetDedicatedNodes + 1", autoScaleEvaluationInterval="PT5M")
     account.pass_time(250)
     account.clock.time += 10 * SECOND
-    second = Engine(Account("local", "http://x/"), account.driver, SqliteStore(tmp_path / "a.sqlite"))
+    second = Engine(Account("local", "http://x/"), account.driver, after)
     second.resume(account.clock.time)
     account.engine, account.w = second, second.world
     pool = account.w.pools["p"]
