@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, Protocol, TypeVar
 
 from reconciler.errors import BatchError, Missing, Moved, Rejected, Transient
+from reconciler.lifecycle.pool import CAN_RUN
 from reconciler.lifecycle.steps import Action, Context, Verb, Wait
 from reconciler.model.desired import Desired, Key
 from reconciler.observed import LiveJob, LivePool, NodeRun, Observed
@@ -93,21 +94,24 @@ class Approval:
     verbs: tuple[Verb, ...]
     born: str | None
     changes: frozenset[tuple[str, str]]
+    shrinks: bool
 
     @classmethod
     def of(cls, entry: Entry) -> "Approval":
-        return cls(entry.verbs, entry.live.guard.born if entry.live else None, _effects(entry))
+        return cls(entry.verbs, entry.live.guard.born if entry.live else None, _effects(entry), entry.shrinks)
 
     def covers(self, entry: Entry) -> bool:
         """Whether a fresh road of the object asks for nothing else: fewer effects are fine, others are not."""
         same = self.born is None or entry.live is None or entry.live.guard.born == self.born
         rest = iter(self.verbs)
+        if entry.shrinks and not self.shrinks:  # the same target can be more nodes than there were, or fewer
+            return False
         return same and all(verb in rest for verb in entry.verbs) and _effects(entry) <= self.changes
 
     def after(self, verb: Verb) -> "Approval":
         """What is left once *verb* was carried out."""
         left = self.verbs[self.verbs.index(verb) + 1 :] if verb in self.verbs else self.verbs
-        return Approval(left, None if verb is Verb.CREATE else self.born, self.changes)
+        return replace(self, verbs=left, born=None if verb is Verb.CREATE else self.born)
 
 
 def _effects(entry: Entry) -> frozenset[tuple[str, str]]:
@@ -134,6 +138,7 @@ class _Trouble:
 
     tries: int = 0
     since: float | None = None
+    verb: Verb | None = None
     not_before: float = 0.0
     failure: str | None = None
 
@@ -155,15 +160,23 @@ class Run:
     outcomes: list[Outcome] = field(default_factory=list)
     _worked: set[Key] = field(default_factory=set)
     _deadline: float = float("inf")
+    _last: Pass | None = None
     _trouble: dict[Key, _Trouble] = field(default_factory=dict)
 
     async def converge(self) -> Result:
         """Run until settled, blocked, failed, stopped or out of time."""
-        self._deadline = self.clock.now() + (self.settings.max_duration or float("inf"))
+        limit = self.settings.max_duration
+        self._deadline = float("inf") if limit is None else self.clock.now() + limit
         poll = FIRST_POLL
         seen = ""
         while True:
-            this = await self._pass()
+            try:
+                this = self._last = await self._pass()
+            except BatchError:
+                if self._last is None or not self._stopped():
+                    raise
+                return self._result(self._last, self._waiting(self._last))  # cut short while the account was away
+            self._forget_old_troubles(this.plan)
             self.events.passed(this)
             ready = [] if self._stopped() else list(self._ready(this.plan))
             if ready:
@@ -177,6 +190,14 @@ class Run:
             poll = FIRST_POLL if look != seen else min(poll * 1.5, LONGEST_POLL)
             seen = look
             await self._rest(poll)
+
+    def _forget_old_troubles(self, plan: Plan) -> None:
+        """Patience is with one request: an object that has come further, or waits, starts anew."""
+        for key, trouble in self._trouble.items():
+            step = plan.entries[key].step if key in plan.entries else None
+            verb = step.verb if isinstance(step, Action) else None
+            if verb is not trouble.verb:
+                trouble.since, trouble.verb = None, verb
 
     def _stopped(self) -> str:
         """Why no further request may be sent; empty while one may."""
@@ -223,6 +244,9 @@ class Run:
             if trouble.failure is not None or trouble.not_before > now:
                 continue
             approval = self.approved.get(entry.key)
+            if approval is not None and entry.live is None:
+                # Gone: the incarnation that was shown has ended, and what a lost create may leave is ours.
+                approval = self.approved[entry.key] = replace(approval, born=None)
             if approval is None or not approval.covers(entry):
                 self._off_road(entry)
                 continue
@@ -349,7 +373,7 @@ class Run:
         elif stopped or (waiting and not stuck):
             end = End.IN_PROGRESS
         else:
-            end = End.BLOCKED if this.plan.blocked or stuck else End.SETTLED
+            end = End.BLOCKED if this.plan.blocked or this.plan.unread or stuck else End.SETTLED
         outcomes, worked = tuple(self.outcomes), frozenset(self._worked)
         return Result(end, this, outcomes, failures, waiting, worked, stopped, stuck)
 
@@ -404,7 +428,8 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
         try:
             if there.node_ids is None:
                 nodes = await reader.nodes(there)
-                there = replace(there, node_ids=frozenset(node.id for node in nodes))
+                able = frozenset(node.id for node in nodes if node.state.lower() in CAN_RUN)
+                there = replace(there, node_ids=frozenset(node.id for node in nodes), able_ids=able)
         except Missing:
             return there
         return there

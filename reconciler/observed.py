@@ -165,13 +165,14 @@ class Live:
 @dataclass(frozen=True)
 class LivePool(Live):
     """A pool. *nodes* counts its nodes by state, None where they could not be counted; *node_ids* is None until asked
-    for."""
+    for, and *able_ids* are those of them that take tasks, or may yet."""
 
     allocation: str = "steady"
     nodes: Mapping[str, int] | None = field(default_factory=dict)
     current: int = 0
     resize_errors: tuple[str, ...] = ()
     node_ids: frozenset[str] | None = None
+    able_ids: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

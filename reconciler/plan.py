@@ -69,13 +69,15 @@ class Plan:
     """What brings the account from observed to desired.
 
     *after* names, for each object, those whose step must be Done before it may act. *owned* counts the objects of
-    the account that carry our mark.
+    the account that carry our mark. *unread* kinds could not be listed: of objects that no manifest names nothing is
+    known.
     """
 
     entries: Mapping[Key, Entry]
     after: Mapping[Key, frozenset[Key]]
     stack: str
     owned: int
+    unread: Mapping[Kind, str] = field(default_factory=dict)
 
     @property
     def has_changes(self) -> bool:
@@ -125,7 +127,8 @@ def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
     }
     entries = {key: _unread(entry, observed) for key, entry in {**pools, **jobs}.items()}
     owned = sum(context.owns(live) for live in (*observed.pools.values(), *observed.jobs.values()))
-    return Plan(entries, _order(entries, observed), desired.stack.name, owned)
+    entries = {key: _needed(entry, entries) for key, entry in entries.items()}
+    return Plan(entries, _order(entries, observed), desired.stack.name, owned, observed.unread)
 
 
 def _keys(kind: Kind, desired: Desired, observed: Observed, context: Context) -> list[Key]:
@@ -144,6 +147,22 @@ def _unread(entry: Entry, observed: Observed) -> Entry:
     if entry.key.kind not in observed.unread:
         return entry
     return _blocked(entry, f"the account's {entry.key.kind}s could not be listed: {observed.unread[entry.key.kind]}")
+
+
+def _needed(entry: Entry, entries: Mapping[Key, Entry]) -> Entry:
+    """A pool is not removed while a job of ours that stays runs on it."""
+    if entry.key.kind is not Kind.POOL or not entry.removes:
+        return entry
+    staying = [
+        job.address
+        for job in entries.values()
+        if isinstance(job.live, LiveJob)
+        and job.live.pool == entry.key
+        and job.live.state in job_life.UNFINISHED
+        and not job.removes
+        and Verb.TERMINATE not in job.verbs
+    ]
+    return _blocked(entry, f"{', '.join(staying)} stays and needs it") if staying else entry
 
 
 def _blocked(entry: Entry, reason: str) -> Entry:

@@ -70,7 +70,8 @@ def for_watching(desired: Desired, observed: Observed) -> Reading:
         if job.counts is None:
             continue
         if job.counts.completed >= len(wanted.tasks):
-            tasks.add(key)
+            if job.counts.active or job.counts.running:  # tasks of others still run: are the declared ones among them?
+                tasks.add(key)
         elif job.prepares:
             runs.add(key)
             if job.pool is not None and job.pool in observed.pools:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from reconciler.errors import BatchError
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle.steps import Action, Done
-from reconciler.model.desired import Desired, Key
+from reconciler.model.desired import Desired, Key, Kind
 from reconciler.model.document import JobLifecycle
 from reconciler.observed import Live, LiveJob, LivePool, NodeRun, Observed, short
 from reconciler.plan import Entry
@@ -80,6 +80,7 @@ def _has_work(job: LiveJob) -> bool:
 class Progress:
     """How far the declared tasks of a job are. *done* counts declared tasks that ended, *total* all declared."""
 
+    key: Key
     address: str
     done: int
     failed: int
@@ -107,32 +108,36 @@ def progress(desired: Desired, observed: Observed, jobs: Iterable[Key]) -> tuple
             done = sum(task.is_over for task in states)
             running = sum(task.state in ("running", "preparing") for task in states)
             failed = sum(task.failed for task in states)
-            found.append(Progress(wanted.address, done, failed, running, total))
+            found.append(Progress(key, wanted.address, done, failed, running, total))
         else:
             counts = job.counts
-            done = min(counts.completed, total - 1) if counts else 0  # only a listing names the declared ones
+            done = min(counts.completed, total) if counts else 0
+            if counts and (counts.active or counts.running):
+                done = min(done, total - 1)  # only a listing tells whether the declared ones are among those that ended
             running, failed = (counts.running, counts.failed) if counts else (0, 0)
-            found.append(Progress(wanted.address, done, failed, running, total))
+            found.append(Progress(key, wanted.address, done, failed, running, total))
     return tuple(found)
 
 
 def cannot_go_on(observed: Observed, job: Progress) -> str:
     """Why no task of the job can run any more by itself; empty when one can, or when it is not known."""
-    live = next((live for live in observed.jobs.values() if live.address == job.address), None)
+    live = observed.jobs.get(job.key)
     if live is None or live.pool is None or job.running:
         return ""
     pool = observed.pools.get(live.pool)
     if pool is None:
-        return f"{live.pool} does not exist"
+        return "" if Kind.POOL in observed.unread else f"{live.pool} does not exist"
     if pool.allocation != "steady":
         return ""
-    if not pool.current and not any(pool.spec.get(name) for name in pool_life.RESIZED):
+    if not pool.current:
         return f"{pool.address} has no nodes"
+    if pool.nodes and not pool.nodes.keys() & pool_life.CAN_RUN:
+        return f"{pool.address} has no usable node"
     # The service leaves the tasks active, and no node tries the preparation again until it is reimaged (REST
     # reference, BatchJobPreparationTask).
     waits = (live.spec.get("jobPreparationTask") or {}).get("waitForSuccess", True)
     failed = {run.node for run in live.nodes or () if run.preparation is not None and run.preparation.failed}
-    return "its preparation failed on every node" if waits and pool.node_ids and pool.node_ids <= failed else ""
+    return "its preparation failed on every node" if waits and pool.able_ids and pool.able_ids <= failed else ""
 
 
 def problems(desired: Desired, observed: Observed) -> tuple[str, ...]:
@@ -142,6 +147,8 @@ def problems(desired: Desired, observed: Observed) -> tuple[str, ...]:
     lines: list[str] = []
     for key, wanted in sorted(desired.objects.items()):
         live = observed.get(key)
+        if live is None or live.mark is None or live.mark.stack != desired.stack.name:
+            continue
         found = health(live)[1]
         asked_to_end = isinstance(wanted.lifecycle, JobLifecycle) and wanted.lifecycle.state == "Completed"
         if isinstance(live, LiveJob) and not asked_to_end:
@@ -185,7 +192,7 @@ def task_problems(job: LiveJob) -> tuple[str, ...]:
 def receipt_lines(nodes: tuple[NodeRun, ...]) -> tuple[str, ...]:
     """Preparation and release of each node in words: what is left of a job before it is deleted."""
     if not nodes:
-        return ("no node ran its preparation task",)
+        return ("no node ran a preparation task",)
     return tuple(
         f"{run.node}  preparation {outcome(run, 'preparation')}  release {outcome(run, 'release')}" for run in nodes
     )

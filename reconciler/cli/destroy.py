@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser("destroy", help="remove everything of a stack", description=__doc__)
     add_paths(parser)
     add_decisions(parser, prune=False)
-    add_execution(parser)
+    add_execution(parser, deletes=False)
     add_target(parser)
     add_output(parser)
     parser.set_defaults(run=run)
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         if live is not None and not context.owns(live):
             owner = f"stack '{live.mark.stack}'" if live.mark else "no stack"
             print(f"{wanted.address} is left alone: it belongs to {owner}.")
-    if not plan.entries:
+    if not plan.entries and not plan.unread:
         print(f"Nothing of stack '{declared.stack.name}' is there.")
         return 0
     print(plan_text(plan, painter(arguments)), flush=True)

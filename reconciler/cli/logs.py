@@ -73,10 +73,13 @@ async def _logs(
 
 
 async def _node_files(there: "Account", pool: str, wanted: str, path: str) -> int:
+    from reconciler.cli.stack import listed
     from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
 
-    live = (await there.observe()).pools.get(Key.of(Kind.POOL, pool))
+    observed = await there.observe()
+    listed(observed, Kind.POOL)
+    live = observed.pools.get(Key.of(Kind.POOL, pool))
     if live is None:
         raise NotThere(f"there is no pool/{pool}")
     nodes = [node.id for node in await there.nodes(live) if wanted == "*" or node.id.startswith(wanted)]
@@ -86,10 +89,13 @@ async def _node_files(there: "Account", pool: str, wanted: str, path: str) -> in
 
 
 async def _job_files(there: "Account", name: str, arguments: argparse.Namespace) -> int:
+    from reconciler.cli.stack import listed
     from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
 
-    job = (await there.observe()).jobs.get(Key.of(Kind.JOB, name))
+    observed = await there.observe()
+    listed(observed, Kind.JOB)
+    job = observed.jobs.get(Key.of(Kind.JOB, name))
     if job is None:
         raise NotThere(f"there is no job/{name}")
     names = (arguments.file,) if arguments.file else STREAMS

@@ -63,7 +63,7 @@ def add_decisions(parser: argparse.ArgumentParser, *, prune: bool = True) -> Non
     )
 
 
-def add_execution(parser: argparse.ArgumentParser) -> None:
+def add_execution(parser: argparse.ArgumentParser, *, deletes: bool = True) -> None:
     """How a run behaves."""
     parser.add_argument("--auto-approve", action="store_true", help="ask no question")
     parser.add_argument("--parallelism", metavar="N", type=_positive, default=10, help="requests at once (10)")
@@ -74,7 +74,10 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
         type=_duration,
         help="stop cleanly after this long (90s, 4m, 1h); run again to go on",
     )
-    parser.add_argument("--allow-deletes", metavar="N", type=_count, help="objects that may be removed without a guard")
+    if deletes:
+        parser.add_argument(
+            "--allow-deletes", metavar="N", type=_count, help="objects that may be removed without a guard"
+        )
     parser.add_argument(
         "--detailed-exitcode", action="store_true", help="3 in progress, 4 blocked, 6 partly failed instead of 1"
     )
@@ -96,6 +99,6 @@ def _duration(text: str) -> float:
     """Seconds of 90s, 4m, 1h."""
     units = {"s": 1, "m": 60, "h": 3600}
     number, unit = text[:-1], text[-1:]
-    if unit not in units or not number.isdigit():
+    if unit not in units or not number.isdigit() or int(number) == 0:
         raise argparse.ArgumentTypeError(f"expected a time such as 90s, 4m or 1h, found {text!r}")
     return float(int(number) * units[unit])

@@ -42,4 +42,4 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n" + plan_text(plan, painter(arguments)))
         if refusal := too_much(plan, desired, desired.stack.max_deletes):
             print(f"\nApply would stop here: {refusal}.")
-    return 2 if arguments.detailed_exitcode and (plan.has_changes or plan.blocked) else 0
+    return 2 if arguments.detailed_exitcode and (plan.has_changes or plan.blocked or plan.unread) else 0

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from reconciler.cli.show import Progressing
 from reconciler.cli.stack import Target, account
-from reconciler.errors import ReconcilerError
+from reconciler.errors import BatchError, ReconcilerError
 from reconciler.executor import End, Result, Run, Settings, approve, read_results
 from reconciler.lifecycle.steps import Context, Verb
 from reconciler.model.desired import Desired
@@ -83,7 +83,11 @@ async def converge(
                     loop.remove_signal_handler(number)
                     if run.stop.is_set():  # a second signal may come while the last lines are written
                         signal.signal(number, _end_at_once)
-        observed = await read_results(there, result.last.observed, result.worked)
+        try:
+            observed = await read_results(there, result.last.observed, result.worked)
+        except BatchError as error:
+            print(f"! the results of the tasks could not be read: {error}", file=sys.stderr)
+            observed = result.last.observed
     return replace(result, last=replace(result.last, observed=observed))
 
 
@@ -119,6 +123,8 @@ def report(arguments: argparse.Namespace, desired: Desired, result: Result) -> i
             print(f"\nIn progress: {result.stopped}; {waiting}. Run the same command again to go on.")
             return _in_progress(arguments, clean=result.stopped == "out of time")
         case End.BLOCKED:
+            for kind, why in plan.unread.items():
+                print(f"! the account's {kind}s could not be listed: {why}")
             if result.outcomes or result.stuck:  # otherwise the plan said it just above
                 _say_blocked(result)
             print(f"\nBlocked: a person must act. {_counts(result)}")

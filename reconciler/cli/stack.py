@@ -141,6 +141,12 @@ async def account(target: Target) -> "AsyncIterator[Account]":
         yield there
 
 
+def listed(observed: Observed, kind: Kind) -> None:
+    """Raise TargetError where the objects of a kind could not be listed: their absence means nothing then."""
+    if kind in observed.unread:
+        raise TargetError(f"the account's {kind}s could not be listed: {observed.unread[kind]}")
+
+
 def context_of(arguments: argparse.Namespace, stack: Stack) -> Context:
     """Whose objects are kept and what a person agreed to. `--replace` is bound to incarnations by `bind_replace`."""
     consents = Consents(

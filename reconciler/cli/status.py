@@ -80,6 +80,8 @@ async def _marked(there: "Account") -> int:
     from reconciler.status import health
 
     observed = await there.observe()
+    for kind, why in observed.unread.items():
+        print(f"! the account's {kind}s could not be listed: {why}")
     marked = frozenset(key for key, job in observed.jobs.items() if job.mark is not None and job.state != "deleting")
     observed = await read_results(there, observed, marked)
     things = [*observed.pools.values(), *observed.jobs.values()]
@@ -111,10 +113,13 @@ def _detail(live: object) -> str:
 
 
 async def _pool(there: "Account", name: str) -> int:
+    from reconciler.cli.stack import listed
     from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
 
-    pool = (await there.observe()).pools.get(Key.of(Kind.POOL, name))
+    observed = await there.observe()
+    listed(observed, Kind.POOL)
+    pool = observed.pools.get(Key.of(Kind.POOL, name))
     if pool is None:
         raise NotThere(f"there is no pool/{name}")
     print(f"{pool.address}: {_detail(pool)}")
@@ -129,11 +134,14 @@ async def _pool(there: "Account", name: str) -> int:
 async def _job(there: "Account", name: str) -> int:
     from dataclasses import replace
 
+    from reconciler.cli.stack import listed
     from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
     from reconciler.status import node_problems, outcome, task_problems
 
-    job = (await there.observe()).jobs.get(Key.of(Kind.JOB, name))
+    observed = await there.observe()
+    listed(observed, Kind.JOB)
+    job = observed.jobs.get(Key.of(Kind.JOB, name))
     if job is None:
         raise NotThere(f"there is no job/{name}")
     runs, counts = await there.node_runs(job), await there.task_counts(job)

@@ -41,7 +41,7 @@ def next_step(wanted: Wanted | None, live: LiveJob | None, context: Context) -> 
         case None, None:
             return Done("absent, as desired")
         case _, LiveJob(state="terminating"):
-            return Wait(release_wait(live), RELEASE_BOUND)
+            return Wait(release_wait(live), RELEASE_BOUND if live.releases else "")
         case _, LiveJob(state="deleting"):
             return Wait("the service to forget it")
         case None, LiveJob() as job:
@@ -127,6 +127,8 @@ def policy_of(wanted: Wanted) -> Policy:
 def _tend(wanted: Wanted, job: LiveJob, context: Context) -> Step:
     """An unfinished job that its manifest names."""
     if _lifecycle(wanted).state == "Completed":
+        if nothing := _nothing_to_replace(job, context):
+            return nothing
         return Action(
             Verb.TERMINATE,
             "its manifest says lifecycle.state: Completed",
@@ -146,7 +148,7 @@ def _tend(wanted: Wanted, job: LiveJob, context: Context) -> Step:
 def _look_back(wanted: Wanted, job: LiveJob, context: Context) -> Step:
     """A completed job that its manifest names: finished work satisfies it, unless a fixed field asks for a new run."""
     if _lifecycle(wanted).state == "Completed":
-        return Done("completed, as its manifest says")
+        return _nothing_to_replace(job, context) or Done("completed, as its manifest says")
     if replacement := _replacement(wanted, job, job_diff(wanted, job), context):
         return _end(job, replacement, context) if isinstance(replacement, str) else replacement
     missing = missing_tasks(wanted, job)
@@ -157,6 +159,15 @@ def _look_back(wanted: Wanted, job: LiveJob, context: Context) -> Step:
             f"--replace {wanted.address}",
         )
     return Done("ran to its end")
+
+
+def _nothing_to_replace(job: LiveJob, context: Context) -> Blocked | None:
+    asked = (job.key, job.guard.born) in context.consents.replace
+    return (
+        Blocked("--replace asks for a new run, and its manifest for none (lifecycle.state: Completed)")
+        if asked
+        else None
+    )
 
 
 def job_diff(wanted: Wanted, job: LiveJob) -> Change:
@@ -223,16 +234,17 @@ def _tasks_are_in(wanted: Wanted, job: LiveJob) -> bool:
 def _add_tasks(wanted: Wanted, job: LiveJob, change: Change, context: Context) -> Step:
     if _tasks_are_in(wanted, job):
         return Done("as its manifest says")
-    if job.tasks is None:
+    if job.tasks is None and wanted.tasks:
         return Wait("its tasks to be listed")
     missing = missing_tasks(wanted, job)
     if missing:
         return Action(Verb.ADD_TASKS, f"{len(missing)} of {len(wanted.tasks)} tasks are not there", tasks=missing)
     differing = differing_tasks(wanted, job)
     # The constraints of a completed task no longer matter, and the service refuses to change them (UNKNOWN 17).
-    stale = [task for task, diffs in differing if diffs.of(ChangeKind.LIVE) and not job.tasks[task.id].is_over]
+    there = job.tasks or {}
+    stale = [task for task, diffs in differing if diffs.of(ChangeKind.LIVE) and not there[task.id].is_over]
     if stale:
-        guards = tuple(job.tasks[task.id].guard for task in stale)
+        guards = tuple(there[task.id].guard for task in stale)
         return Action(Verb.UPDATE_TASKS, "constraints differ", tasks=tuple(stale), guards=guards)
     conflicts = [(task, diffs.of(ChangeKind.FIXED)) for task, diffs in differing if diffs.of(ChangeKind.FIXED)]
     if conflicts:

@@ -48,6 +48,9 @@ def plan_text(plan: Plan, paint: Paint = plain) -> str:
     if blocked:
         lines = (f"  {paint('!', 'red')} {entry.address}: blocked: {entry.blocked}" for entry in blocked)
         sections.append("\n".join([paint("Blocked:", "bold"), *lines]))
+    if plan.unread:
+        lines = (f"  the account's {kind}s could not be listed: {why}" for kind, why in plan.unread.items())
+        sections.append("\n".join([paint("Unread:", "bold"), *lines]))
     notes = [f"  {entry.address}: {note}" for entry in plan.entries.values() for note in entry.notes]
     if notes:
         sections.append("\n".join([paint("Notes:", "bold"), *notes]))
@@ -71,7 +74,8 @@ def summary(plan: Plan) -> str:
     """The line that scripts look for."""
     if not plan.has_changes:
         waits = sum(isinstance(entry.step, Wait) for entry in plan.entries.values())
-        rest = [f"{count} {word}" for count, word in ((waits, "under way"), (len(plan.blocked), "blocked")) if count]
+        parts = ((waits, "under way"), (len(plan.blocked), "blocked"), (len(plan.unread), "kinds unread"))
+        rest = [f"{count} {word}" for count, word in parts if count]
         return f"No changes, {', '.join(rest)}." if rest else NO_CHANGES
     counts = change_counts(plan)
     return (

@@ -328,3 +328,116 @@ def test_a_task_that_leaves_the_manifest_stays_and_is_named(bench: Any) -> None:
     edited(bench, "job", "- {id: t4, commandLine: /bin/true}\n", "")
     plan = bench.run("plan", str(bench.folder)).out
     assert "job/j: 1 of its tasks are in the account and not in the manifest; they stay (t4)" in plan
+
+
+def test_a_manifest_without_tasks_any_more_is_confirmed_and_not_waited_for(bench: Any) -> None:
+    assert bench.apply().code == 0
+    text = (bench.folder / "job.yaml").read_text("utf-8")
+    bench.write(job=text.partition("tasks:")[0])
+    assert bench.apply("--detailed-exitcode", timeout=30).code == 0
+    assert bench.apply().out.endswith(NO_CHANGES)
+
+
+def test_growth_that_has_become_a_shrink_is_not_what_was_approved(bench: Any) -> None:
+    bench.write(job=None)
+    assert bench.apply().code == 0
+    edited(bench, "pool", "targetDedicatedNodes: 2", "targetDedicatedNodes: 3")
+    asking = at_the_question(bench, "apply", str(bench.folder), "--detailed-exitcode")
+    client(bench).begin_resize_pool("p", {"targetDedicatedNodes": 5}, polling_interval=0).result()  # type: ignore[arg-type]
+    out, _ = asking.communicate("yes\n", timeout=60)
+    assert asking.returncode == 6
+    assert "it changed since the plan was approved" in out
+    assert client(bench).get_pool("p").target_dedicated_nodes == 5
+
+
+def test_a_replacement_whose_create_lost_its_answer_goes_on(bench: Any) -> None:
+    assert bench.apply().code == 0
+    edited(bench, "job", "prepared.txt", "prepared-2.txt")
+    bench.emulator.faults([{"kind": "reset-after", "method": "POST", "path": "^/jobs$", "times": 1}])
+    assert bench.apply("--detailed-exitcode").code == 0
+    assert bench.apply().out.endswith(NO_CHANGES)
+
+
+@pytest.mark.parametrize("kind", ["pools", "jobs"])
+def test_a_refused_list_is_never_taken_for_an_empty_one(bench: Any, kind: str) -> None:
+    assert bench.apply().code == 0
+    bench.write(job=None)
+    rule = {
+        "kind": "status",
+        "status": 403,
+        "code": "InsufficientAccountPermissions",
+        "path": f"^/{kind}$",
+        "times": None,
+    }
+    bench.emulator.faults([rule])
+    said = f"the account's {kind} could not be listed"
+    plan = bench.run("plan", str(bench.folder), "--detailed-exitcode")
+    assert plan.code == 2
+    assert said in plan.out
+    ran = bench.apply("--detailed-exitcode", timeout=30)
+    assert ran.code == 4
+    name = {"pools": "pool/p", "jobs": "job/j"}[kind]
+    assert said in bench.run("status", name).err
+    gone = bench.run("destroy", str(bench.folder), "--auto-approve", "--detailed-exitcode")
+    assert gone.code == 4
+    assert "Nothing of stack" not in gone.out
+
+
+def test_tasks_that_no_usable_node_can_take_are_told(bench: Any) -> None:
+    edited(
+        bench,
+        "pool",
+        "  targetDedicatedNodes: 2",
+        "  targetDedicatedNodes: 1\n  startTask: {commandLine: /bin/false, waitForSuccess: true}",
+    )
+    ran = bench.apply("--detailed-exitcode", timeout=30)
+    assert ran.code == 4
+    assert "no usable node: 1 starttaskfailed" in ran.out
+
+
+def test_no_wait_knows_finished_work(bench: Any) -> None:
+    assert bench.apply().code == 0
+    assert bench.apply("--no-wait", "--detailed-exitcode").out.endswith(NO_CHANGES)
+
+
+def test_a_second_stumble_of_an_object_is_not_held_against_it(bench: Any) -> None:
+    edited(bench, "job", "released.txt\"'", "released.txt\"; sleep 16'")
+    assert bench.apply().code == 0
+    bench.emulator.faults(
+        [
+            {"kind": "status-after", "status": 503, "method": "POST", "path": "/terminate$", "times": 1},
+            {"kind": "status-after", "status": 503, "method": "DELETE", "path": "^/jobs/j$", "times": 1},
+        ]
+    )
+    assert bench.run("destroy", str(bench.folder), "--auto-approve", "--detailed-exitcode").code == 0
+
+
+def test_results_that_cannot_be_read_do_not_undo_what_was_done(bench: Any) -> None:
+    assert bench.apply().code == 0
+    edited(bench, "job", "spec:\n", "spec:\n  priority: 4\n")
+    bench.emulator.faults([{"kind": "status", "status": 429, "retryAfter": 30, "path": "taskcounts$", "times": None}])
+    ran = bench.apply("--no-wait")
+    assert ran.code == 0
+    assert "job/j: updated" in ran.out
+    assert "the results of the tasks could not be read" in ran.err
+
+
+def test_a_pool_is_not_removed_under_a_job_that_stays(bench: Any) -> None:
+    text = (bench.folder / "job.yaml").read_text("utf-8")
+    bench.write(job=text[: text.index("  jobPreparationTask")] + text[text.index("tasks:") :])
+    assert bench.apply().code == 0
+    bench.write(pool=None)
+    ran = bench.apply("--detailed-exitcode", timeout=30)
+    assert ran.code == 4
+    assert "job/j stays and needs it" in ran.out
+    assert "DELETE /pools/p" not in bench.writes()
+    assert bench.run("apply", str(bench.folder), "--max-duration", "0s").code == 64
+
+
+def test_replace_and_completed_contradict_each_other(bench: Any) -> None:
+    assert bench.apply().code == 0
+    job = bench.folder / "job.yaml"
+    job.write_text(job.read_text("utf-8") + "lifecycle: {state: Completed}\n", "utf-8")
+    ran = bench.apply("--replace", "job/j", "--detailed-exitcode")
+    assert ran.code == 4
+    assert "--replace asks for a new run" in ran.out
