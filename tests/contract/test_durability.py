@@ -88,7 +88,7 @@ def test_a_release_under_way_when_the_emulator_is_killed_is_finished_not_repeate
         until,
         nodes=1,
         jobPreparationTask={"commandLine": "true"},
-        jobReleaseTask={"commandLine": f"/bin/sh -c 'echo begin >> {diary}; sleep 1; echo end >> {diary}'"},
+        jobReleaseTask={"commandLine": f"/bin/sh -c 'echo begin >> {diary}; sleep 4; echo end >> {diary}'"},
     )
     client.create_task("j", {"id": "t", "commandLine": "true"})
     until(lambda: client.get_task("j", "t").state == "completed")

@@ -97,7 +97,8 @@ def test_a_subtask_that_fails_fails_the_task(client, make_pool, make_job, finish
     assert (execution.result, execution.retry_count) == ("failure", 1)
     assert execution.failure_info.code == "FailureExitCode"
     assert "subtask 1" in execution.failure_info.details[0].value
-    assert (tmp_path / "tries").read_text() == "x\n" * 4
+    # The subtask fails in both tries; the master's may be ended before it has written.
+    assert 2 <= len((tmp_path / "tries").read_text().splitlines()) <= 4
 
 
 @pytest.mark.emulator_only
