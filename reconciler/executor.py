@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Final, Protocol, TypeVar
 
 from reconciler.errors import BatchError, Missing, Moved, Rejected, Transient
-from reconciler.lifecycle.pool import CAN_RUN
 from reconciler.lifecycle.steps import Action, Context, Verb, Wait
 from reconciler.model.desired import Desired, Key
 from reconciler.observed import LiveJob, LivePool, NodeRun, Observed
@@ -243,7 +242,7 @@ class Run:
             trouble = self._trouble.setdefault(entry.key, _Trouble())
             if trouble.failure is not None or trouble.not_before > now:
                 continue
-            approval = self.approved.get(entry.key)
+            approval = self._approval(entry)
             if approval is not None and entry.live is None:
                 # Gone: the incarnation that was shown has ended, and what a lost create may leave is ours.
                 approval = self.approved[entry.key] = replace(approval, born=None)
@@ -253,6 +252,14 @@ class Run:
             if approval.born is None and entry.live is not None:
                 self.approved[entry.key] = replace(approval, born=entry.live.guard.born)
             yield entry, action
+
+    def _approval(self, entry: Entry) -> Approval | None:
+        """Jobs that a schedule made since the plan was approved go with it: its removal names all of them."""
+        if entry.key not in self.approved and entry.parent is not None and entry.live is not None:
+            schedule = self.approved.get(entry.parent)
+            if schedule is not None and Verb.DELETE in schedule.verbs:
+                self.approved[entry.key] = Approval.of(entry)
+        return self.approved.get(entry.key)
 
     def _off_road(self, entry: Entry) -> None:
         """A fresh look asks for more than was approved: somebody changed the object since. It may be a stale answer,
@@ -392,7 +399,8 @@ def _back_off(tries: int, error: BatchError) -> float:
 async def look(reader: BatchReader, desired: Desired, context: Context, *, watch: bool) -> Observed:
     """A snapshot with all that decisions need; with *watch* also what the wait for tasks needs."""
     observed = await reader.observe()
-    observed = await read_details(reader, observed, for_decisions(desired, observed, context))
+    for _ in ("what the lists ask for", "what the counts ask for"):
+        observed = await read_details(reader, observed, for_decisions(desired, observed, context))
     if watch:
         for _ in ("counts", "what the counts ask for"):
             observed = await read_details(reader, observed, for_watching(desired, observed))
@@ -426,10 +434,8 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
     async def pool(key: Key) -> LivePool:
         there = observed.pools[key]
         try:
-            if there.node_ids is None:
-                nodes = await reader.nodes(there)
-                able = frozenset(node.id for node in nodes if node.state.lower() in CAN_RUN)
-                there = replace(there, node_ids=frozenset(node.id for node in nodes), able_ids=able)
+            if there.members is None:
+                there = replace(there, members=await reader.nodes(there))
         except Missing:
             return there
         return there
@@ -447,4 +453,4 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
         observed,
         jobs={**observed.jobs, **{there.key: there for there in jobs}},
         pools={**observed.pools, **{there.key: there for there in pools}},
-    )
+    ).with_children()

@@ -1,12 +1,12 @@
 """What the account holds, as values: a dated snapshot in the model's terms.
 
-The two cheap lists (pools, jobs) are always there; what costs a request for each object (tasks, preparation and
-release per node, counts) is None until somebody asked for it.
+The cheap lists (pools, jobs, job schedules) are always there; what costs a request for each object (tasks,
+preparation and release per node, counts) is None until somebody asked for it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
 
 from reconciler.model.desired import Key, Kind
 from reconciler.model.table import Normal
@@ -162,25 +162,57 @@ class Live:
         return f"{self.key.kind}/{self.name}"
 
 
+USABLE: Final = frozenset({"idle", "running"})
+ON_THE_WAY: Final = frozenset({"creating", "starting", "rebooting", "reimaging", "upgradingos"})
+CAN_RUN: Final = USABLE | ON_THE_WAY | {"waitingforstarttask"}
+"""States of nodes that take tasks, or may do so without anybody's help."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveNode:
+    """A compute node as listed. *scheduling* is enabled or disabled; *booted* is ISO 8601 UTC, empty when not told;
+    *running* counts its tasks without start, preparation and release tasks (REST reference, runningTasksCount)."""
+
+    id: str
+    state: str
+    scheduling: str = "enabled"
+    dedicated: bool = True
+    booted: str = ""
+    running: int = 0
+
+    @property
+    def can_run(self) -> bool:
+        return self.state in CAN_RUN
+
+
 @dataclass(frozen=True)
 class LivePool(Live):
-    """A pool. *nodes* counts its nodes by state, None where they could not be counted; *node_ids* is None until asked
-    for, and *able_ids* are those of them that take tasks, or may yet."""
+    """A pool. *nodes* counts its nodes by state, None where they could not be counted; *members* is None until asked
+    for."""
 
     allocation: str = "steady"
     nodes: Mapping[str, int] | None = field(default_factory=dict)
     current: int = 0
     resize_errors: tuple[str, ...] = ()
-    node_ids: frozenset[str] | None = None
-    able_ids: frozenset[str] = frozenset()
+    members: tuple[LiveNode, ...] | None = None
+
+    @property
+    def node_ids(self) -> frozenset[str] | None:
+        return None if self.members is None else frozenset(node.id for node in self.members)
+
+    @property
+    def able_ids(self) -> frozenset[str]:
+        return frozenset(node.id for node in self.members or () if node.can_run)
 
 
 @dataclass(frozen=True)
 class LiveJob(Live):
-    """A job. *tasks*, *nodes* and *counts* are None until asked for; *nodes* is empty when none ran anything."""
+    """A job. *tasks*, *nodes* and *counts* are None until asked for; *nodes* is empty when none ran anything. *ended*
+    is ISO 8601 UTC, empty while it has not."""
 
     terminate_reason: str = ""
     scheduling_error: str = ""
+    ended: str = ""
     tasks: Mapping[str, LiveTask] | None = None
     nodes: tuple[NodeRun, ...] | None = None
     counts: TaskCounts | None = None
@@ -189,6 +221,12 @@ class LiveJob(Live):
     def pool(self) -> Key | None:
         info = self.spec.get("poolInfo")
         return Key.of(Kind.POOL, info["poolId"]) if info and info.get("poolId") else None
+
+    @property
+    def schedule(self) -> Key | None:
+        """The schedule that made it: its id is `<schedule>:job-<number>`, and no other id has a colon (recorded)."""
+        name, colon, _ = self.name.partition(":")
+        return Key.of(Kind.JOB_SCHEDULE, name) if colon else None
 
     @property
     def prepares(self) -> bool:
@@ -211,6 +249,25 @@ class LiveJob(Live):
 
 
 @dataclass(frozen=True)
+class LiveSchedule(Live):
+    """A job schedule. *children* are the jobs it made that are still there, oldest first; they belong to it by their
+    ids and carry its mark here. Times are ISO 8601 UTC, empty where there is none."""
+
+    next_run: str = ""
+    ended: str = ""
+    children: tuple[LiveJob, ...] = ()
+
+    @property
+    def pool(self) -> Key | None:
+        info = (self.spec.get("jobSpecification") or {}).get("poolInfo") or {}
+        return Key.of(Kind.POOL, info["poolId"]) if info.get("poolId") else None
+
+    @property
+    def unfinished(self) -> tuple[LiveJob, ...]:
+        return tuple(job for job in self.children if job.state != "completed")
+
+
+@dataclass(frozen=True)
 class Observed:
     """A snapshot. *unread* names kinds whose listing was refused, and why: their absence means nothing."""
 
@@ -218,9 +275,42 @@ class Observed:
     jobs: Mapping[Key, LiveJob]
     at: str
     unread: Mapping[Kind, str] = field(default_factory=dict)
+    schedules: Mapping[Key, LiveSchedule] = field(default_factory=dict)
 
-    def get(self, key: Key) -> LivePool | LiveJob | None:
-        return self.pools.get(key) if key.kind is Kind.POOL else self.jobs.get(key)
+    def get(self, key: Key) -> LivePool | LiveJob | LiveSchedule | None:
+        return self.of(key.kind).get(key)
+
+    def of(self, kind: Kind) -> Mapping[Key, LivePool] | Mapping[Key, LiveJob] | Mapping[Key, LiveSchedule]:
+        """The objects of one kind."""
+        match kind:
+            case Kind.POOL:
+                return self.pools
+            case Kind.JOB:
+                return self.jobs
+            case Kind.JOB_SCHEDULE:
+                return self.schedules
+
+    def with_children(self) -> Self:
+        """The snapshot with the jobs of each schedule under it, marked as the schedule is."""
+        if not self.schedules:
+            return self
+        made: dict[Key, list[LiveJob]] = {}
+        jobs = dict(self.jobs)
+        for key, job in self.jobs.items():
+            if job.schedule in self.schedules:
+                assert job.schedule is not None
+                jobs[key] = replace(job, mark=self.schedules[job.schedule].mark)
+                made.setdefault(job.schedule, []).append(jobs[key])
+        schedules = {
+            key: replace(there, children=tuple(sorted(made.get(key, ()), key=_number)))
+            for key, there in self.schedules.items()
+        }
+        return replace(self, jobs=jobs, schedules=schedules)
+
+
+def _number(child: LiveJob) -> tuple[int, str]:
+    digits = child.name.rpartition("-")[2]
+    return (int(digits) if digits.isdecimal() else 0, child.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from typing import Final, Generic, TypeVar
 from reconciler.diff import Change, FieldChange
 from reconciler.lifecycle import job as job_life
 from reconciler.lifecycle import pool as pool_life
-from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
+from reconciler.lifecycle import schedule as schedule_life
+from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Policy, Step, Verb, Wait
 from reconciler.model.desired import Desired, Key, Kind, Wanted, digest
 from reconciler.model.field import ChangeKind
-from reconciler.observed import Debt, Live, LiveJob, LivePool, Observed, debts_on
+from reconciler.observed import Debt, Live, LiveJob, LivePool, LiveSchedule, Observed, debts_on
 
-L = TypeVar("L", LiveJob, LivePool)
+L = TypeVar("L", LiveJob, LivePool, LiveSchedule)
 
 LONGEST_ROAD: Final = 24
 """More steps than any road has; a fold that gets here is a mistake in a lifecycle."""
@@ -25,7 +26,8 @@ LONGEST_ROAD: Final = 24
 @dataclass(frozen=True)
 class Entry:
     """One object of a plan. *road* begins with *step*; *difference* is all that differs now, whatever it takes;
-    *notes* need no action and are shown all the same."""
+    *notes* need no action and are shown all the same. *parent*: the schedule that a job belongs to, and goes
+    with."""
 
     key: Key
     address: str
@@ -36,6 +38,7 @@ class Entry:
     difference: Change = field(default_factory=Change)
     notes: tuple[str, ...] = ()
     drift: bool = False
+    parent: Key | None = None
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -117,26 +120,78 @@ class Plan:
 
 def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
     """Decide for every object that is declared or ours."""
+    observed = observed.with_children()
+    context = replace(context, now=observed.at)
+    schedules = {
+        key: _schedule_entry(desired.objects.get(key), observed.schedules.get(key), context)
+        for key in _keys(Kind.JOB_SCHEDULE, desired, observed, context)
+    }
     jobs = {
         key: _job_entry(desired.objects.get(key), observed.jobs.get(key), context)
         for key in _keys(Kind.JOB, desired, observed, context)
     }
+    for entry in schedules.values():
+        jobs |= _children(entry, context)
     pools = {
         key: _pool_entry(desired.objects.get(key), observed.pools.get(key), _with_debts(context, key, observed, jobs))
         for key in _keys(Kind.POOL, desired, observed, context)
     }
-    entries = {key: _unread(entry, observed) for key, entry in {**pools, **jobs}.items()}
-    owned = sum(context.owns(live) for live in (*observed.pools.values(), *observed.jobs.values()))
+    entries = {key: _unread(entry, observed) for key, entry in {**pools, **schedules, **jobs}.items()}
+    owned = sum(context.owns(live) for kind in Kind for live in observed.of(kind).values() if not _is_child(live))
     entries = {key: _needed(entry, entries) for key, entry in entries.items()}
     return Plan(entries, _order(entries, observed), desired.stack.name, owned, observed.unread)
 
 
+def policy_of(wanted: Wanted) -> Policy:
+    """What a manifest says for the time when its object goes."""
+    match wanted.key.kind:
+        case Kind.POOL:
+            return pool_life.policy_of(wanted)
+        case Kind.JOB:
+            return job_life.policy_of(wanted)
+        case Kind.JOB_SCHEDULE:
+            return schedule_life.policy_of(wanted)
+
+
 def _keys(kind: Kind, desired: Desired, observed: Observed, context: Context) -> list[Key]:
     """Every object the plan speaks of: declared ones, and ours that are not declared."""
-    live: Mapping[Key, Live] = observed.pools if kind is Kind.POOL else observed.jobs
     declared = {key for key in desired.objects if key.kind is kind}
-    ours = {key for key, thing in live.items() if context.owns(thing)}
+    ours = {key for key, thing in observed.of(kind).items() if context.owns(thing) and not _is_child(thing)}
     return sorted(declared | ours)
+
+
+def _is_child(live: Live) -> bool:
+    """Jobs that a schedule made belong to it, and are decided with it."""
+    return isinstance(live, LiveJob) and live.schedule is not None
+
+
+def leaving_children(
+    wanted: Wanted | None, schedule: LiveSchedule, context: Context
+) -> tuple[str, tuple[LiveJob, ...]]:
+    """Jobs of a schedule that go, and why: all of them when it goes itself, else those beyond its history limits."""
+    reason = schedule_life.departure(wanted, schedule, context)
+    if reason is not None:
+        return f"its schedule goes ({reason})", schedule.children
+    if not context.owns(schedule):
+        return "", ()
+    return "more ended jobs than lifecycle.history keeps", schedule_life.expendable(wanted, schedule)
+
+
+def _children(entry: Entry, context: Context) -> dict[Key, Entry]:
+    """Entries of the jobs that go with, or after, what happens to their schedule."""
+    if not isinstance(entry.live, LiveSchedule):
+        return {}
+    reason, leaving = leaving_children(entry.wanted, entry.live, context)
+    freed = replace(context, prunes=True, removal=reason)
+    found = {}
+    for job in leaving:
+        child = _job_entry(None, job, freed)
+        if entry.live.state == "active" and schedule_life.departure(entry.wanted, entry.live, context):
+            # The schedule would make the next job as soon as this one has ended.
+            wait = Wait("its schedule to be disabled")
+            child = replace(child, step=wait, road=(wait, *child.road))
+        found[job.key] = replace(child, parent=entry.key)
+    return found
 
 
 def _unread(entry: Entry, observed: Observed) -> Entry:
@@ -144,19 +199,22 @@ def _unread(entry: Entry, observed: Observed) -> Entry:
     if Kind.JOB in observed.unread and entry.key.kind is Kind.POOL and (entry.removes or entry.shrinks):
         why = observed.unread[Kind.JOB]
         return _blocked(entry, f"the jobs could not be listed ({why}), so what its nodes owe is not known")
+    if Kind.JOB in observed.unread and entry.key.kind is Kind.JOB_SCHEDULE and entry.removes:
+        why = observed.unread[Kind.JOB]
+        return _blocked(entry, f"the jobs could not be listed ({why}), so those it made are not known")
     if entry.key.kind not in observed.unread:
         return entry
     return _blocked(entry, f"the account's {entry.key.kind}s could not be listed: {observed.unread[entry.key.kind]}")
 
 
 def _needed(entry: Entry, entries: Mapping[Key, Entry]) -> Entry:
-    """A pool is not removed while a job of ours that stays runs on it."""
+    """A pool is not removed while a job or schedule of ours that stays needs it."""
     if entry.key.kind is not Kind.POOL or not entry.removes:
         return entry
     staying = [
         job.address
         for job in entries.values()
-        if isinstance(job.live, LiveJob)
+        if isinstance(job.live, LiveJob | LiveSchedule)
         and job.live.pool == entry.key
         and job.live.state in job_life.UNFINISHED
         and not job.removes
@@ -189,6 +247,17 @@ def _job_entry(wanted: Wanted | None, live: LiveJob | None, context: Context) ->
     return _entry(wanted, live, road, change)
 
 
+def _schedule_entry(wanted: Wanted | None, live: LiveSchedule | None, context: Context) -> Entry:
+    road = _road(_SCHEDULE, wanted, live, context)
+    change = schedule_life.schedule_diff(wanted, live) if wanted and live and context.owns(live) else Change()
+    entry = _entry(wanted, live, road, change)
+    if live is None or not any(row.kind is ChangeKind.NEXT_RUN for row in entry.changes):
+        return entry
+    running = [job.address for job in live.unfinished]
+    notes = (f"{address} was made before and keeps the specification it started with" for address in running)
+    return replace(entry, notes=(*entry.notes, *notes))
+
+
 def _pool_entry(wanted: Wanted | None, live: LivePool | None, context: Context) -> Entry:
     road = _road(_POOL, wanted, live, context)
     change = pool_life.pool_diff(wanted, live) if wanted and live and context.owns(live) else Change()
@@ -205,6 +274,7 @@ class _Life(Generic[L]):
 
 
 _JOB: Final = _Life(job_life.next_step, job_life.predict, job_life.outwait)
+_SCHEDULE: Final = _Life(schedule_life.next_step, schedule_life.predict, schedule_life.outwait)
 _POOL: Final = _Life(pool_life.next_step, pool_life.predict, pool_life.outwait)
 
 
@@ -244,10 +314,10 @@ def _entry(wanted: Wanted | None, live: Live | None, road: tuple[Step, ...], cha
 
 
 def _order(entries: Mapping[Key, Entry], observed: Observed) -> dict[Key, frozenset[Key]]:
-    """A job is created after its pool; a pool is deleted after its jobs. Both directions, as data."""
+    """A job or schedule is created after its pool; a pool is deleted after both. Both directions, as data."""
     after: dict[Key, set[Key]] = {}
     for key, entry in entries.items():
-        if key.kind is not Kind.JOB:
+        if key.kind is Kind.POOL:
             continue
         for pool in _pools_of(entry):
             if pool not in entries:
@@ -260,9 +330,11 @@ def _order(entries: Mapping[Key, Entry], observed: Observed) -> dict[Key, frozen
 
 
 def _pools_of(entry: Entry) -> set[Key]:
-    pools = {entry.live.pool} if isinstance(entry.live, LiveJob) else set()
+    pools = {entry.live.pool} if isinstance(entry.live, LiveJob | LiveSchedule) else set()
     if entry.wanted is not None:
-        pools.add(Key.of(Kind.POOL, entry.wanted.spec["poolInfo"]["poolId"]))
+        spec = entry.wanted.spec.get("jobSpecification", entry.wanted.spec)
+        if named := spec["poolInfo"].get("poolId"):
+            pools.add(Key.of(Kind.POOL, named))
     return {pool for pool in pools if pool is not None}
 
 
@@ -272,7 +344,7 @@ def too_much(plan: Plan, desired: Desired, allowed: int | None) -> str | None:
     More than 30 % of the owned objects and at least 10 of them, or more than the Stack's limit; a source without any
     object never prunes. None when *allowed* covers it.
     """
-    removed = sum(entry.removes for entry in plan.entries.values())
+    removed = sum(entry.removes and entry.parent is None for entry in plan.entries.values())
     limit = allowed if allowed is not None else desired.stack.max_deletes
     if removed == 0 or (limit is not None and removed <= limit):
         return None

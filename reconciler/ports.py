@@ -1,27 +1,18 @@
 """The protocols through which the core meets the world. `plan` is never given a writer."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from reconciler.lifecycle.steps import Action
 from reconciler.model.desired import Key
-from reconciler.observed import LiveJob, LivePool, LiveTask, NodeRun, Observed, TaskCounts
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A compute node as listed."""
-
-    id: str
-    state: str
+from reconciler.observed import LiveJob, LiveNode, LivePool, LiveTask, NodeRun, Observed, TaskCounts
 
 
 class BatchReader(Protocol):
     """Everything that only looks. Each method raises BatchError and its kinds."""
 
     async def observe(self) -> Observed:
-        """Pools and jobs of the whole account, a few list calls; kinds that could not be listed are `unread`."""
+        """Pools, jobs and job schedules of the account, a few list calls; kinds not listed are `unread`."""
 
     async def tasks(self, job: LiveJob) -> Mapping[str, LiveTask]:
         """The tasks of a job by folded id."""
@@ -32,7 +23,7 @@ class BatchReader(Protocol):
     async def task_counts(self, job: LiveJob) -> TaskCounts:
         """How many tasks are in which state."""
 
-    async def nodes(self, pool: LivePool) -> tuple[Node, ...]:
+    async def nodes(self, pool: LivePool) -> tuple[LiveNode, ...]:
         """The nodes that are in a pool now."""
 
     def node_file(self, pool: str, node: str, path: str) -> AsyncIterator[bytes]:

@@ -4,13 +4,15 @@ Everything here costs a request for each object, so each entry has a reason: it 
 on the screen depends on it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle.job import UNFINISHED
 from reconciler.lifecycle.steps import Context
-from reconciler.model.desired import Desired, Key
-from reconciler.observed import LiveJob, Observed
+from reconciler.model.desired import Desired, Key, Wanted
+from reconciler.model.document import ScheduleLifecycle
+from reconciler.observed import LiveJob, LiveSchedule, Observed
+from reconciler.plan import leaving_children
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,21 @@ def for_decisions(desired: Desired, observed: Observed, context: Context) -> Rea
         for key, pool in observed.pools.items()
         if pool_life.takes_nodes_away(desired.objects.get(key), pool, context)
     }
-    tasks, runs = set(), set()
+    context = replace(context, now=observed.at)
+    tasks, runs, counts = set(), set(), set()
+    for key, schedule in observed.schedules.items():
+        if not context.owns(schedule):
+            continue
+        # To know which ended jobs the history keeps, whether they failed; of those that go, what their nodes did.
+        wanted = desired.objects.get(key)
+        _, leaving = leaving_children(wanted, schedule, context)
+        runs |= {job.key for job in leaving if job.prepares and job.state in ("terminating", "completed")}
+        counts |= _history(wanted, schedule)
     for key, job in observed.jobs.items():
         wanted = desired.objects.get(key)
         if job.releases and job.state != "completed" and job.pool in shrinking:
             runs.add(key)
-        if job.state == "deleting" or not context.owns(job):
+        if job.state == "deleting" or job.schedule is not None or not context.owns(job):
             continue
         if wanted is not None and wanted.tasks and job.mark is not None and job.mark.tasks != wanted.tasks_digest:
             tasks.add(key)
@@ -45,7 +56,16 @@ def for_decisions(desired: Desired, observed: Observed, context: Context) -> Rea
             job.state == "terminating" or (job.state == "completed" and _may_go(desired, job, context))
         ):
             runs.add(key)
-    return Reading(tasks=frozenset(tasks), runs=frozenset(runs), nodes=frozenset(shrinking))
+    return Reading(frozenset(tasks), frozenset(counts), frozenset(runs), frozenset(shrinking))
+
+
+def _history(wanted: Wanted | None, schedule: LiveSchedule) -> set[Key]:
+    """Ended jobs of a schedule whose counts decide which of them are kept."""
+    if wanted is None or not isinstance(wanted.lifecycle, ScheduleLifecycle):
+        return set()
+    ended = [job.key for job in schedule.children if job.state == "completed" and not job.scheduling_error]
+    keep = wanted.lifecycle.history
+    return set(ended) if len(ended) > min(keep.success, keep.failure) else set()
 
 
 def _may_go(desired: Desired, job: LiveJob, context: Context) -> bool:

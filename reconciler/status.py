@@ -9,7 +9,7 @@ from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle.steps import Action, Done
 from reconciler.model.desired import Desired, Key, Kind
 from reconciler.model.document import JobLifecycle
-from reconciler.observed import Live, LiveJob, LivePool, NodeRun, Observed, short
+from reconciler.observed import CAN_RUN, ON_THE_WAY, Live, LiveJob, LivePool, LiveSchedule, NodeRun, Observed, short
 from reconciler.plan import Entry
 
 IN_PROGRESS = frozenset({"active", "enabling"})
@@ -57,7 +57,7 @@ def health(live: Live | None) -> tuple[Health, tuple[str, ...]]:
             found = pool_life.problems(pool)
             moving = pool.state != "active" or pool.allocation != "steady"
             states = (pool.nodes or {}).keys()
-            moving = moving or bool(states & {*pool_life.ON_THE_WAY, "waitingforstarttask"})
+            moving = moving or bool(states & {*ON_THE_WAY, "waitingforstarttask"})
         case LiveJob() as job:
             found = (
                 *((job.scheduling_error,) if job.scheduling_error else ()),
@@ -65,6 +65,10 @@ def health(live: Live | None) -> tuple[Health, tuple[str, ...]]:
                 *task_problems(job),
             )
             moving = job.state not in ("active", "completed", "disabled") or _has_work(job)
+        case LiveSchedule() as schedule:
+            last = schedule.children[-1:]
+            found = tuple(f"{job.address}: {text}" for job in last for text in health(job)[1])
+            moving = schedule.state in ("terminating", "deleting") or bool(schedule.unfinished)
         case _:
             return Health.MISSING, ()
     if found:
@@ -131,7 +135,7 @@ def cannot_go_on(observed: Observed, job: Progress) -> str:
         return ""
     if not pool.current:
         return f"{pool.address} has no nodes"
-    if pool.nodes and not pool.nodes.keys() & pool_life.CAN_RUN:
+    if pool.nodes and not pool.nodes.keys() & CAN_RUN:
         return f"{pool.address} has no usable node"
     # The service leaves the tasks active, and no node tries the preparation again until it is reimaged (REST
     # reference, BatchJobPreparationTask).

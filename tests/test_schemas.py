@@ -28,13 +28,13 @@ def test_write_makes_the_folder_and_every_file(tmp_path: Path) -> None:
 
 
 def test_there_is_one_schema_for_each_kind_and_one_for_all() -> None:
-    assert set(schema.documents()) == {"pool.json", "job.json", "stack.json", "manifest.json"}
+    assert set(schema.documents()) == {"pool.json", "job.json", "jobschedule.json", "stack.json", "manifest.json"}
     assert [arm["$ref"] for arm in read("manifest.json")["oneOf"]] == [
         f"#/$defs/{model.__name__}" for model in MANIFESTS.values()
     ]
 
 
-@pytest.mark.parametrize("name", ["pool.json", "job.json", "stack.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["pool.json", "job.json", "jobschedule.json", "stack.json", "manifest.json"])
 def test_every_reference_leads_somewhere_and_nothing_may_be_null(name: str) -> None:
     document = read(name)
     assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"

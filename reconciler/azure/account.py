@@ -18,13 +18,34 @@ from azure.core.pipeline.policies import AsyncRetryPolicy, SansIOHTTPPolicy
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
-from reconciler.azure.answers import job_of, mark_of, node_counts_of, node_run_of, pool_of, rows_of, task_of
+from reconciler.azure.answers import (
+    job_of,
+    mark_of,
+    node_counts_of,
+    node_of,
+    node_run_of,
+    pool_of,
+    rows_of,
+    schedule_of,
+    task_of,
+)
 from reconciler.azure.refusals import check_added, translated, understanding
 from reconciler.errors import BatchError, Moved, Rejected, TargetError, Transient
 from reconciler.lifecycle.steps import Action, Verb
 from reconciler.model.desired import Key, Kind, Task
-from reconciler.observed import MARK, Guard, LiveJob, LivePool, LiveTask, Mark, NodeRun, Observed, TaskCounts
-from reconciler.ports import Node
+from reconciler.observed import (
+    MARK,
+    Guard,
+    LiveJob,
+    LiveNode,
+    LivePool,
+    LiveSchedule,
+    LiveTask,
+    Mark,
+    NodeRun,
+    Observed,
+    TaskCounts,
+)
 
 API_VERSION: Final = "2025-06-01"
 JSON_TYPE: Final = "application/json; odata=minimalmetadata"
@@ -32,6 +53,7 @@ CHUNK: Final = 100
 """Tasks in one collection, the service's maximum (REST reference, "Add Task Collection")."""
 LONGEST_SLEEP: Final = 5
 """Seconds that a retry may sleep inside of a request."""
+EXISTS: Final = frozenset({"PoolExists", "JobExists", "JobScheduleExists"})
 AT_ONCE: Final = 8
 """Requests of one action at once (chunks of tasks); how many actions run at once is the executor's business."""
 
@@ -58,17 +80,19 @@ class Account:
     # Reading
 
     async def observe(self) -> Observed:
-        """Pools, node counts and jobs of the whole account."""
-        pools, counts, jobs = await asyncio.gather(
+        """Pools, node counts, jobs and job schedules of the whole account."""
+        pools, counts, jobs, schedules = await asyncio.gather(
             self._attempt("/pools", "list the pools"),
             self._attempt("/nodecounts", "count the nodes"),
             self._attempt("/jobs", "list the jobs"),
+            self._attempt("/jobschedules", "list the job schedules"),
         )
         if isinstance(pools, BatchError) and isinstance(jobs, BatchError):
             raise pools
         unread: dict[Kind, str] = {}
         live_pools: dict[Key, LivePool] = {}
         live_jobs: dict[Key, LiveJob] = {}
+        live_schedules: dict[Key, LiveSchedule] = {}
         with understanding("read the account"):
             if isinstance(pools, BatchError):
                 unread[Kind.POOL] = str(pools)
@@ -81,8 +105,12 @@ class Account:
                 unread[Kind.JOB] = str(jobs)
             else:
                 live_jobs = {job.key: job for job in map(job_of, jobs)}
+            if isinstance(schedules, BatchError):
+                unread[Kind.JOB_SCHEDULE] = str(schedules)
+            else:
+                live_schedules = {there.key: there for there in map(schedule_of, schedules)}
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return Observed(live_pools, live_jobs, at, unread)
+        return Observed(live_pools, live_jobs, at, unread, live_schedules).with_children()
 
     async def tasks(self, job: LiveJob) -> Mapping[str, LiveTask]:
         """The tasks of a job by folded id."""
@@ -104,11 +132,12 @@ class Account:
         counts = body["taskCounts"]
         return TaskCounts(counts["active"], counts["running"], counts["succeeded"], counts["failed"])
 
-    async def nodes(self, pool: LivePool) -> tuple[Node, ...]:
+    async def nodes(self, pool: LivePool) -> tuple[LiveNode, ...]:
         """The nodes that are in a pool now."""
         path = f"/pools/{_quote(pool.name)}/nodes"
-        rows = await self._list(path, f"list the nodes of {pool.address}", {"$select": "id,state"})
-        return tuple(sorted((Node(row["id"], row["state"]) for row in rows), key=lambda node: node.id))
+        select = {"$select": "id,state,schedulingState,isDedicated,lastBootTime,runningTasksCount"}
+        rows = await self._list(path, f"list the nodes of {pool.address}", select)
+        return tuple(sorted(map(node_of, rows), key=lambda node: node.id))
 
     def node_file(self, pool: str, node: str, path: str) -> AsyncIterator[bytes]:
         """Content of a file of a node, piece by piece."""
@@ -133,7 +162,7 @@ class Account:
                 await self._write("PATCH", path, what, _marked(action), action.guard)
             case Verb.REPLACE_PROPERTIES:
                 await self._replace_properties(path, what, action)
-            case Verb.RESIZE | Verb.ENABLE | Verb.TERMINATE:
+            case Verb.RESIZE | Verb.ENABLE | Verb.DISABLE | Verb.TERMINATE:
                 body = dict(action.body) or None
                 await self._write("POST", f"{path}/{action.verb}", what, body, action.guard)
             case Verb.DELETE:
@@ -151,7 +180,7 @@ class Account:
             await self._write("POST", collection, what, _marked(replace(action, mark=mark)), None)
         except Moved as error:
             # The answer of our own create can be lost; the SDK then retries and meets its own success.
-            if error.code not in ("PoolExists", "JobExists") or not await self._is_marked(path, what, mark):
+            if error.code not in EXISTS or not await self._is_marked(path, what, mark):
                 raise
 
     async def _is_marked(self, path: str, what: str, mark: Mark) -> bool:

@@ -8,9 +8,10 @@ from reconciler.model.desired import Key, Kind
 from reconciler.model.field import Spec
 from reconciler.model.job import JobSpec
 from reconciler.model.pool import PoolSpec
+from reconciler.model.schedule import JobScheduleSpec
 from reconciler.model.table import normalise
 from reconciler.model.task import TaskSpec
-from reconciler.observed import MARK, Guard, LiveJob, LivePool, LiveTask, Mark, NodeRun, Run
+from reconciler.observed import MARK, Guard, LiveJob, LiveNode, LivePool, LiveSchedule, LiveTask, Mark, NodeRun, Run
 
 
 def rows_of(page: Mapping[str, Any], what: str) -> list[dict[str, Any]]:
@@ -65,6 +66,27 @@ def job_of(raw: Mapping[str, Any]) -> LiveJob:
         **_common(Kind.JOB, JobSpec, raw),
         terminate_reason=info.get("terminateReason", ""),
         scheduling_error=f"{failed.get('code')}: {failed.get('message')}" if failed else "",
+        ended=info.get("endTime", ""),
+    )
+
+
+def schedule_of(raw: Mapping[str, Any]) -> LiveSchedule:
+    info = raw.get("executionInfo") or {}
+    return LiveSchedule(
+        **_common(Kind.JOB_SCHEDULE, JobScheduleSpec, raw),
+        next_run=info.get("nextRunTime", ""),
+        ended=info.get("endTime", ""),
+    )
+
+
+def node_of(raw: Mapping[str, Any]) -> LiveNode:
+    return LiveNode(
+        id=raw["id"],
+        state=str(raw["state"]).lower(),
+        scheduling=str(raw.get("schedulingState", "enabled")).lower(),
+        dedicated=bool(raw.get("isDedicated", True)),
+        booted=raw.get("lastBootTime", ""),
+        running=raw.get("runningTasksCount", 0),
     )
 
 

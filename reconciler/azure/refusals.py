@@ -27,7 +27,9 @@ DENIED: Final = frozenset(
         "PoolQuotaReached",
     }
 )
-MISSING: Final = frozenset({"FileNotFound", "JobNotFound", "NodeNotFound", "PoolNotFound", "TaskNotFound"})
+MISSING: Final = frozenset(
+    {"FileNotFound", "JobNotFound", "JobScheduleNotFound", "NodeNotFound", "PoolNotFound", "TaskNotFound"}
+)
 REJECTED_CONFLICTS: Final = frozenset(
     {
         "InvalidApplicationPackageReferences",

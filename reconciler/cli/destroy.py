@@ -64,16 +64,13 @@ def _context(arguments: argparse.Namespace, declared: "Desired") -> "Context":
     """Everything of the stack goes; a source that does not say it is complete removes what it names and nothing else.
     What the manifests say of keeping counts, whether it was applied or not."""
     from reconciler.cli.stack import context_of
-    from reconciler.lifecycle import job, pool
-    from reconciler.model.desired import Kind
+    from reconciler.plan import policy_of
 
     return replace(
         context_of(arguments, declared.stack),
         removing=frozenset(declared.objects),
         removal="destroy",
-        policies={
-            key: (job if key.kind is Kind.JOB else pool).policy_of(wanted) for key, wanted in declared.objects.items()
-        },
+        policies={key: policy_of(wanted) for key, wanted in declared.objects.items()},
     )
 
 
@@ -86,16 +83,19 @@ async def _look(target: "Target", nothing: "Desired", context: "Context") -> "Ob
 
 
 def _agreed(plan: "Plan") -> "frozenset[Key]":
-    """Ask for each object, jobs before their pools. What must wait for something that is kept is kept, too."""
+    """Ask for each object, jobs before their pools; jobs of a schedule go with it. What must wait for something that is
+    kept is kept, too."""
     from reconciler.cli.running import ask
     from reconciler.model.desired import Kind
 
     agreed: set[Key] = set()
     print()
     entries = [entry for entry in plan.entries.values() if entry.actions]
-    for entry in sorted(entries, key=lambda entry: (entry.key.kind is Kind.POOL, entry.key)):
+    for entry in sorted(entries, key=lambda entry: (entry.key.kind is Kind.POOL, entry.parent is not None, entry.key)):
         kept = [other.address for other in plan.waits_for(entry.key) if other.key not in agreed]
-        if kept:
+        if entry.parent is not None:
+            agreed |= {entry.key} if entry.parent in agreed else set()
+        elif kept:
             print(f"{entry.address} is kept: {', '.join(kept)} still needs it.")
         elif ask(f"Delete {entry.address}? Only 'yes' is accepted: "):
             agreed.add(entry.key)

@@ -45,7 +45,11 @@ def add_decisions(parser: argparse.ArgumentParser, *, prune: bool = True) -> Non
             "--no-prune", action="store_true", help="keep objects of this stack that no manifest names any more"
         )
         parser.add_argument(
-            "--replace", metavar="ADDR", action="append", default=[], help="end this job and create it anew"
+            "--replace",
+            metavar="ADDR",
+            action="append",
+            default=[],
+            help="remove this object as if its manifest were gone, and create it anew",
         )
     parser.add_argument(
         "--allow-release-loss",

@@ -26,6 +26,7 @@ COUNTED = {
     Verb.REPLACE_PROPERTIES: "updated",
     Verb.RESIZE: "resized",
     Verb.ENABLE: "enabled",
+    Verb.DISABLE: "disabled",
     Verb.ADD_TASKS: "tasks added",
     Verb.UPDATE_TASKS: "tasks updated",
     Verb.TERMINATE: "terminated",

@@ -158,19 +158,28 @@ def context_of(arguments: argparse.Namespace, stack: Stack) -> Context:
 
 
 def bind_replace(arguments: argparse.Namespace, context: Context, observed: Observed) -> Context:
-    """The context with `--replace` bound to the jobs that exist now, so that it is spent once they are new."""
+    """The context with `--replace` bound to the objects that exist now, so that it is spent once they are new."""
     found = set()
     for text in arguments.replace:
-        key = _job_key(text)
-        job = observed.jobs.get(key)
-        if job is None or not context.owns(job):
-            raise UsageError(f"--replace {text}: there is no such job of stack '{context.stack}'")
-        found.add((key, job.guard.born))
+        key = key_of(text)
+        live = observed.get(key)
+        if live is None or not context.owns(live):
+            raise UsageError(f"--replace {text}: stack '{context.stack}' has no such object in the account")
+        found.add((key, live.guard.born))
     return replace(context, consents=replace(context.consents, replace=frozenset(found)))
 
 
+def key_of(address: str) -> Key:
+    """The object at an address such as job/NAME. Raises UsageError for a text that is none."""
+    kind, slash, name = address.partition("/")
+    if kind not in set(Kind) or not slash or not name or "/" in name:
+        known = ", ".join(f"{kind}/NAME" for kind in Kind)
+        raise UsageError(f"expected an address ({known}), found {address!r}")
+    return Key.of(Kind(kind), name)
+
+
 def _job_key(text: str) -> Key:
-    kind, slash, name = text.partition("/")
-    if kind != "job" or not slash or not name:
+    key = key_of(text)
+    if key.kind is not Kind.JOB:
         raise UsageError(f"expected an address such as job/NAME, found {text!r}")
-    return Key.of(Kind.JOB, name)
+    return key

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reconciler.azure import Account
     from reconciler.model.desired import Desired
 
-ADDRESS: Final = re.compile(r"(pool|job)/([A-Za-z0-9_:-]+)")
+ADDRESS: Final = re.compile(r"(pool|job|jobschedule)/([A-Za-z0-9_:-]+)")
 
 
 def add(commands: Any) -> None:
@@ -47,7 +47,8 @@ async def _status(desired: "Desired | None", address: str | None, target: Any) -
     async with account(target) as there:
         if address is not None:
             kind, name = address.split("/", 1)
-            return await (_pool(there, name) if kind == "pool" else _job(there, name))
+            shows = {"pool": _pool, "job": _job, "jobschedule": _schedule}
+            return await shows[kind](there, name)
         return await (_manifests(there, desired) if desired is not None else _marked(there))
 
 
@@ -84,7 +85,7 @@ async def _marked(there: "Account") -> int:
         print(f"! the account's {kind}s could not be listed: {why}")
     marked = frozenset(key for key, job in observed.jobs.items() if job.mark is not None and job.state != "deleting")
     observed = await read_results(there, observed, marked)
-    things = [*observed.pools.values(), *observed.jobs.values()]
+    things = [*observed.pools.values(), *observed.schedules.values(), *observed.jobs.values()]
     rows = [(live.address, live.mark.stack, health(live)[0], _detail(live)) for live in things if live.mark]
     others = sum(live.mark is None for live in things)
     print(table(("OBJECT", "STACK", "HEALTH", "STATE"), rows) if rows else "No stack owns anything here.")
@@ -94,7 +95,7 @@ async def _marked(there: "Account") -> int:
 
 
 def _detail(live: object) -> str:
-    from reconciler.observed import LiveJob, LivePool
+    from reconciler.observed import LiveJob, LivePool, LiveSchedule
 
     match live:
         case LivePool() as pool:
@@ -109,6 +110,10 @@ def _detail(live: object) -> str:
                 tasks = f"; tasks: {counts.active} active, {counts.running} running, {counts.succeeded} succeeded"
                 tasks += f", {counts.failed} failed"
             return job.state + tasks
+        case LiveSchedule() as schedule:
+            made = f"; jobs: {', '.join(f'{job.name} {job.state}' for job in schedule.children[-3:])}"
+            due = f"; next {schedule.next_run}" if schedule.next_run and schedule.state == "active" else ""
+            return schedule.state + due + (made if schedule.children else "")
     return "absent"
 
 
@@ -128,6 +133,24 @@ async def _pool(there: "Account", name: str) -> int:
     nodes = await there.nodes(pool)
     if nodes:
         print("\n" + table(("NODE", "STATE"), [(node.id, node.state) for node in nodes]))
+    return 0
+
+
+async def _schedule(there: "Account", name: str) -> int:
+    from reconciler.cli.stack import listed
+    from reconciler.errors import NotThere
+    from reconciler.model.desired import Key, Kind
+
+    observed = await there.observe()
+    listed(observed, Kind.JOB_SCHEDULE)
+    listed(observed, Kind.JOB)
+    schedule = observed.schedules.get(Key.of(Kind.JOB_SCHEDULE, name))
+    if schedule is None:
+        raise NotThere(f"there is no jobschedule/{name}")
+    print(f"{schedule.address}: {_detail(schedule)}")
+    if schedule.children:
+        rows = [(job.name, job.state, job.ended or "-") for job in schedule.children]
+        print("\n" + table(("JOB", "STATE", "ENDED"), rows))
     return 0
 
 

@@ -10,12 +10,8 @@ from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.pool import PoolSpec
 from reconciler.model.table import whole
-from reconciler.observed import Debt, Guard, LivePool, Mark, short
+from reconciler.observed import ON_THE_WAY, USABLE, Debt, Guard, LivePool, Mark, short
 
-USABLE: Final = frozenset({"idle", "running"})
-ON_THE_WAY: Final = frozenset({"creating", "starting", "rebooting", "reimaging", "upgradingos"})
-CAN_RUN: Final = USABLE | ON_THE_WAY | {"waitingforstarttask"}
-"""States of nodes that take tasks, or may do so without anybody's help."""
 BAD: Final = frozenset({"unusable", "starttaskfailed", "unknown", "preempted"})
 RESIZED: Final = ("targetDedicatedNodes", "targetLowPriorityNodes")
 CLEARED: Final = ("startTask", "metadata")

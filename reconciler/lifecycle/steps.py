@@ -18,6 +18,7 @@ class Verb(StrEnum):
     REPLACE_PROPERTIES = "replace-properties"
     RESIZE = "resize"
     ENABLE = "enable"
+    DISABLE = "disable"
     ADD_TASKS = "add-tasks"
     UPDATE_TASKS = "update-tasks"
     CONFIRM_TASKS = "confirm-tasks"
@@ -104,7 +105,8 @@ class Context:
     """Whose objects we keep, and what may be removed: all of ours that no manifest names, or only *removing*.
 
     *removal* is the reason that a plan gives for it. *policies* are those of manifests that are there although their
-    objects go (destroy); for other objects the mark remembers them.
+    objects go (destroy); for other objects the mark remembers them. *now* is when the account was looked at, ISO 8601
+    UTC.
     """
 
     stack: str
@@ -113,6 +115,7 @@ class Context:
     consents: Consents = Consents()
     debts: tuple[Debt, ...] = ()
     removal: str = "no longer in the manifests"
+    now: str = ""
     policies: Mapping[Key, Policy] = field(default_factory=dict)
 
     def owns(self, live: Live) -> bool:

@@ -18,15 +18,15 @@ from reconciler.manifest.variables import Variables
 from reconciler.model.desired import SPECS, Desired, Key, Kind, Source, Stack, Task, Wanted
 from reconciler.model.document import (
     API_VERSION,
-    KINDS_NOT_YET,
     MANIFESTS,
     JobManifest,
+    JobScheduleManifest,
     Metadata,
     PoolManifest,
     StackManifest,
 )
 from reconciler.model.table import normalise
-from reconciler.model.task import NOT_YET, TaskSpec
+from reconciler.model.task import TaskSpec
 
 __all__ = ["load", "read_variables"]
 
@@ -64,7 +64,7 @@ def load(paths: Sequence[str], *, variables: Mapping[str, str], environment: Map
         findings += wrong
         if isinstance(manifest, StackManifest):
             stack = _stack(manifest)
-        elif isinstance(manifest, (PoolManifest, JobManifest)):
+        elif isinstance(manifest, (PoolManifest, JobManifest, JobScheduleManifest)):
             wanted = _wanted(document, manifest)
             objects[wanted.key] = wanted
     findings += checks.between(documents)
@@ -121,8 +121,6 @@ def _kind(document: Document) -> list[Finding]:
     if "kind" not in document.value:
         hint = "" if "apiVersion" in document.value else f" (a manifest begins with apiVersion: {API_VERSION})"
         return [document.finding(("kind",), f"expected a value for 'kind', found none{hint}")]
-    if isinstance(value, str) and value in KINDS_NOT_YET:
-        return [document.finding(("kind",), f"kind {value} is {NOT_YET}")]
     known = ", ".join(sorted(MANIFESTS))
     hint = words.did_you_mean(value, MANIFESTS)
     return [document.finding(("kind",), f"expected one of {known}, found {document.found(('kind',), value)}{hint}")]
@@ -153,7 +151,7 @@ def _unwritten_stack(folder: str | None) -> tuple[Stack | None, list[Finding]]:
     return Stack(name, prunes=True), []
 
 
-def _wanted(document: Document, manifest: PoolManifest | JobManifest) -> Wanted:
+def _wanted(document: Document, manifest: PoolManifest | JobManifest | JobScheduleManifest) -> Wanted:
     kind = Kind(manifest.kind.lower())
     raw = document.value
     spec = normalise(SPECS[kind], raw["spec"])

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
-from reconciler.model.document import JobLifecycle, PoolLifecycle
+from reconciler.model.document import JobLifecycle, PoolLifecycle, ScheduleLifecycle
 from reconciler.model.field import Spec
 from reconciler.model.job import JobSpec
 from reconciler.model.pool import PoolSpec
+from reconciler.model.schedule import JobScheduleSpec
 from reconciler.model.table import Normal
 
 
@@ -19,9 +20,14 @@ class Kind(StrEnum):
 
     POOL = "pool"
     JOB = "job"
+    JOB_SCHEDULE = "jobschedule"
 
 
-SPECS: Mapping[Kind, type[Spec]] = {Kind.POOL: PoolSpec, Kind.JOB: JobSpec}
+SPECS: Mapping[Kind, type[Spec]] = {
+    Kind.POOL: PoolSpec,
+    Kind.JOB: JobSpec,
+    Kind.JOB_SCHEDULE: JobScheduleSpec,
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,7 +84,7 @@ class Wanted:
     spec: Normal
     written: Normal
     body: Mapping[str, object]
-    lifecycle: JobLifecycle | PoolLifecycle
+    lifecycle: JobLifecycle | PoolLifecycle | ScheduleLifecycle
     source: Source
     tasks: Mapping[str, Task] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""The documents a manifest file may hold: Pool, Job, Stack."""
+"""The documents a manifest file may hold: Pool, Job, JobSchedule, Stack."""
 
 from typing import ClassVar, Literal
 
@@ -7,6 +7,7 @@ from pydantic import Field
 from reconciler.model.field import Spec
 from reconciler.model.job import JobSpec
 from reconciler.model.pool import PoolSpec
+from reconciler.model.schedule import JobScheduleSpec
 from reconciler.model.task import NOT_YET, TaskSpec
 from reconciler.model.types import BatchId
 
@@ -54,6 +55,30 @@ class JobLifecycle(Lifecycle):
     )
 
 
+class History(Spec):
+    """How many ended jobs of a schedule are kept; older ones are deleted, with their receipts written down."""
+
+    success: int = Field(default=3, ge=0, description="Jobs that ended without a failed task.")
+    failure: int = Field(default=1, ge=0, description="Jobs that ended with a failed task.")
+
+
+class ScheduleLifecycle(Lifecycle):
+    """Policy for a job schedule and the jobs it makes."""
+
+    state: Literal["Active", "Disabled", "Completed"] = Field(
+        default="Active",
+        description="`Disabled`: make no new jobs; one that runs goes on. `Completed`: end the schedule and its job, "
+        "let release tasks run, and keep both to be looked at.",
+    )
+    replace: Literal["Auto", "Never"] = Field(
+        default="Auto", description="Whether a completed schedule may be removed and created anew for new runs."
+    )
+    onReleaseFailure: Literal["Hold", "Delete"] = Field(
+        default="Hold", description="Whether its completed jobs whose release task failed are kept."
+    )
+    history: History = Field(default_factory=History, description=History.__doc__)
+
+
 class PoolManifest(Spec):
     """A pool."""
 
@@ -77,6 +102,16 @@ class JobManifest(Spec):
     lifecycle: JobLifecycle = Field(default_factory=JobLifecycle, description=JobLifecycle.__doc__)
 
     unsupported: ClassVar[dict[str, str]] = dict.fromkeys(("mergeTask", "taskGroups"), NOT_YET)
+
+
+class JobScheduleManifest(Spec):
+    """A job schedule."""
+
+    apiVersion: Literal["reconciler/v1"] = Field(description="Version of the manifest format.")
+    kind: Literal["JobSchedule"]
+    metadata: Metadata
+    spec: JobScheduleSpec
+    lifecycle: ScheduleLifecycle = Field(default_factory=ScheduleLifecycle, description=ScheduleLifecycle.__doc__)
 
 
 class Account(Spec):
@@ -118,5 +153,9 @@ class StackManifest(Spec):
     spec: StackSpec = Field(default_factory=StackSpec, description=StackSpec.__doc__)
 
 
-MANIFESTS: dict[str, type[Spec]] = {"Pool": PoolManifest, "Job": JobManifest, "Stack": StackManifest}
-KINDS_NOT_YET = frozenset({"JobSchedule"})
+MANIFESTS: dict[str, type[Spec]] = {
+    "Pool": PoolManifest,
+    "Job": JobManifest,
+    "JobSchedule": JobScheduleManifest,
+    "Stack": StackManifest,
+}

@@ -15,9 +15,11 @@ class ChangeKind(StrEnum):
 
     LIVE = "live"  # PATCH or PUT at any time
     RESIZE = "resize"  # through the pool's resize operation
+    AUTOSCALE = "autoscale"  # through the pool's operations to enable and disable autoscale
     WHEN_EMPTY = "when_empty"  # PATCH, only while the pool has no nodes
     WHEN_DISABLED = "when_disabled"  # PATCH, only while the job is disabled
     ONE_WAY = "one_way"  # PATCH in one direction, never back
+    NEXT_RUN = "next_run"  # PATCH at any time; jobs that the schedule made already keep what they have
     NEXT_INCARNATION = "next_incarnation"  # a note: used at the next creation, never a reason to replace
     FIXED = "fixed"  # only by replacing the object
 

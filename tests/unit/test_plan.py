@@ -7,6 +7,7 @@ import pytest
 
 from reconciler.lifecycle.steps import Blocked
 from reconciler.model.desired import Key, Kind
+from reconciler.observed import LiveNode
 from reconciler.plan import make_plan, too_much
 from reconciler.render.text import NO_CHANGES, plan_text, road_text, summary
 
@@ -37,7 +38,7 @@ def test_a_job_that_goes_is_forecast_to_its_end_and_its_pool_goes_after_it(world
     job, pool = world.job(), world.pool()
     observed = world.observed(
         world.live_job(job, nodes=(world.ran("n1"), world.ran("n2"))),
-        world.live_pool(pool, node_ids=frozenset({"n1", "n2"})),
+        world.live_pool(pool, members=(LiveNode("n1", "idle"), LiveNode("n2", "idle"))),
     )
     plan = make_plan(world.desired(), observed, world.context)
     assert roads(plan) == {
@@ -150,7 +151,7 @@ def test_without_the_list_of_jobs_no_node_is_taken_away(world: Any) -> None:
 
 
 def test_a_job_that_somebody_deletes_still_owes_its_release(world: Any) -> None:
-    pool = world.live_pool(world.pool(), node_ids=frozenset({"n1"}))
+    pool = world.live_pool(world.pool(), members=(LiveNode("n1", "idle"),))
     for nodes in ((world.ran("n1", release="running"),), None):
         leaving = world.live_job(world.job(), "deleting", stack=None, nodes=nodes)
         plan = make_plan(

@@ -1,0 +1,237 @@
+"""The life of a job schedule, and its end: disable, let its jobs go their road, delete.
+
+Deleting a schedule deletes its jobs with it, and what their release tasks did could no longer be read (REST reference,
+"Delete Job Schedule"). So a schedule that goes is disabled first, which makes no job end; then each of its jobs is
+terminated, waited for and deleted like any other; the schedule itself goes last.
+
+| died...                              | next pass sees                    | and answers                        |
+|--------------------------------------|-----------------------------------|------------------------------------|
+| before disable was sent              | active                            | disable                            |
+| after it was sent, answer lost       | disabled, its job unfinished      | wait; the job goes its own road    |
+| while its jobs go                    | disabled, fewer jobs              | wait                               |
+| after delete was sent, answer lost   | deleting, then nothing            | wait, then done (or create)        |
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from reconciler.diff import Change, FieldChange, diff
+from reconciler.lifecycle.job import RELEASE_BOUND
+from reconciler.lifecycle.steps import KEPT, Action, Blocked, Context, Done, Policy, Step, Verb, Wait, foreign
+from reconciler.model.desired import Wanted
+from reconciler.model.document import ScheduleLifecycle
+from reconciler.model.field import ChangeKind
+from reconciler.model.schedule import JobScheduleSpec
+from reconciler.model.table import whole
+from reconciler.observed import Guard, LiveJob, LiveSchedule, Mark
+
+NOT_YET: Final = "2999-01-01T00:00:00Z"
+"""When the first job of a schedule that is created only to be disabled may start. Without it the service makes a job
+within milliseconds (recorded); the manifest's own times are written once it is disabled."""
+
+
+def next_step(wanted: Wanted | None, live: LiveSchedule | None, context: Context) -> Step:
+    """The one thing to do now for a job schedule, or what to wait for, or nothing."""
+    if live is not None and not context.owns(live):
+        return foreign(live, declared=wanted is not None)
+    match wanted, live:
+        case None, None:
+            return Done("absent, as desired")
+        case _, LiveSchedule(state="terminating"):
+            return Wait("its job to end")
+        case _, LiveSchedule(state="deleting"):
+            return Wait("the service to forget it")
+        case None, LiveSchedule() as schedule:
+            return _prune(schedule, context)
+        case Wanted() as spec, None:
+            return _create(spec, context)
+        case Wanted() as spec, LiveSchedule(state="active" | "disabled") as schedule:
+            return _tend(spec, schedule, context)
+        case Wanted() as spec, LiveSchedule(state="completed") as schedule:
+            return _look_back(spec, schedule, context)
+        case _:  # never destroy by default
+            return Blocked(f"in a state this version does not know: {live.state if live else 'none'}")
+
+
+def _lifecycle(wanted: Wanted) -> ScheduleLifecycle:
+    assert isinstance(wanted.lifecycle, ScheduleLifecycle)
+    return wanted.lifecycle
+
+
+def policy_of(wanted: Wanted) -> Policy:
+    """What a manifest says for the time when its schedule, and its jobs, go."""
+    lifecycle = _lifecycle(wanted)
+    return Policy(lifecycle.preventDestroy, lifecycle.onReleaseFailure == "Hold")
+
+
+def _mark(wanted: Wanted, context: Context, nonce: str = "") -> Mark:
+    policy = policy_of(wanted)
+    return Mark(context.stack, wanted.digest, nonce=nonce, keep=policy.keep, hold=policy.hold)
+
+
+def schedule_diff(wanted: Wanted, schedule: LiveSchedule) -> Change:
+    """What differs between a manifest and its live schedule."""
+    return diff(JobScheduleSpec, wanted.spec, schedule.spec, written=wanted.written)
+
+
+def _prune(schedule: LiveSchedule, context: Context) -> Step:
+    if not context.removes(schedule.key):
+        return Done("not in the manifests; this source does not prune")
+    if context.policy(schedule).keep:
+        return Done(KEPT)
+    return _end(schedule, context.removal)
+
+
+def _end(schedule: LiveSchedule, reason: str) -> Step:
+    """The road of every schedule that goes."""
+    if schedule.state == "active":
+        return Action(Verb.DISABLE, reason, schedule.guard)
+    if schedule.children:
+        names = ", ".join(job.name for job in schedule.children[:3])
+        more = f" and {len(schedule.children) - 3} more" if len(schedule.children) > 3 else ""
+        unfinished = any(job.releases for job in schedule.unfinished)
+        return Wait(f"its jobs to be removed ({names}{more})", RELEASE_BOUND if unfinished else "")
+    return Action(Verb.DELETE, reason, schedule.guard)
+
+
+def departure(wanted: Wanted | None, schedule: LiveSchedule, context: Context) -> str | None:
+    """Why the schedule goes now, for good or to be made anew, so that its jobs go first; None when it stays."""
+    if not context.owns(schedule) or schedule.state not in ("active", "disabled", "completed"):
+        return None
+    if wanted is None:
+        leaves = context.removes(schedule.key) and not context.policy(schedule).keep
+        return context.removal if leaves else None
+    reason = _replacement(wanted, schedule, context)
+    return reason if isinstance(reason, str) else None
+
+
+def _create(wanted: Wanted, context: Context) -> Step:
+    lifecycle = _lifecycle(wanted)
+    if lifecycle.state == "Completed":
+        return Done("not there, and its manifest asks for no run (lifecycle.state: Completed)")
+    body: dict[str, Any] = {"id": wanted.name, **wanted.body}
+    if lifecycle.state == "Disabled":
+        body["schedule"] = {**body["schedule"], "doNotRunUntil": NOT_YET}
+        body["schedule"].pop("doNotRunAfter", None)
+    return Action(Verb.CREATE, "not there yet", body=body, mark=_mark(wanted, context))
+
+
+def _tend(wanted: Wanted, schedule: LiveSchedule, context: Context) -> Step:
+    lifecycle = _lifecycle(wanted)
+    if reason := _replacement(wanted, schedule, context):
+        return _end(schedule, reason) if isinstance(reason, str) else reason
+    if lifecycle.state == "Completed":
+        return Action(Verb.TERMINATE, "its manifest says lifecycle.state: Completed", schedule.guard)
+    if lifecycle.state == "Disabled" and schedule.state == "active":
+        return Action(Verb.DISABLE, "its manifest says lifecycle.state: Disabled", schedule.guard)
+    if update := _update(wanted, schedule, context):
+        return update
+    if lifecycle.state == "Active" and schedule.state == "disabled":
+        return Action(Verb.ENABLE, "its manifest says lifecycle.state: Active", schedule.guard)
+    return Done("as its manifest says")
+
+
+def _replacement(wanted: Wanted, schedule: LiveSchedule, context: Context) -> str | Blocked | None:
+    """Why the schedule must go and be made anew: a reason, a refusal that says what is in the way, or None."""
+    lifecycle = _lifecycle(wanted)
+    if (schedule.key, schedule.guard.born) in context.consents.replace:
+        if lifecycle.preventDestroy:
+            return Blocked("lifecycle.preventDestroy forbids to replace it")
+        return "asked for by --replace"
+    if schedule.state != "completed" or lifecycle.state == "Completed":
+        return None
+    changed = schedule_diff(wanted, schedule).of(ChangeKind.LIVE, ChangeKind.NEXT_RUN)
+    names = sorted({field.top for field in changed} & {"schedule", "jobSpecification"})
+    if not names or all(field.implicit for field in changed) or not _has_a_future(wanted, context.now):
+        return None
+    why = f"{' and '.join(names)} changed, and a completed schedule takes no changes"
+    if lifecycle.replace == "Never" or lifecycle.preventDestroy:
+        rule = "lifecycle.replace: Never" if lifecycle.replace == "Never" else "lifecycle.preventDestroy"
+        return Blocked(f"{why}; {rule} forbids to replace it")
+    return f"replace: {why}"
+
+
+def _update(wanted: Wanted, schedule: LiveSchedule, context: Context) -> Step | None:
+    """A PATCH: whole top-level values, since a nested object replaces the stored one whole (recorded)."""
+    assert schedule.mark is not None
+    fields = schedule_diff(wanted, schedule).of(ChangeKind.LIVE, ChangeKind.NEXT_RUN)
+    mark = _mark(wanted, context, schedule.mark.nonce)
+    if not fields and mark.same_policy(schedule.mark):
+        return None
+    reason = "policy changed"
+    if fields:
+        reason = "drift" if schedule.mark.spec == wanted.digest else "changed in the manifest"
+    return Action(Verb.UPDATE, reason, schedule.guard, _body(wanted, fields), mark, changes=fields)
+
+
+def _body(wanted: Wanted, fields: tuple[FieldChange, ...]) -> dict[str, Any]:
+    return whole(JobScheduleSpec, wanted.body, wanted.spec, {field.top for field in fields} | {"metadata"})
+
+
+def _look_back(wanted: Wanted, schedule: LiveSchedule, context: Context) -> Step:
+    """A completed schedule that its manifest names takes no changes; it is made anew for runs still to come."""
+    if reason := _replacement(wanted, schedule, context):
+        return _end(schedule, reason) if isinstance(reason, str) else reason
+    completed = _lifecycle(wanted).state == "Completed"
+    return Done("completed, as its manifest says" if completed else "ran to its end")
+
+
+def _has_a_future(wanted: Wanted, now: str) -> bool:
+    """Whether the schedule of the manifest could still make a job."""
+    until = (wanted.spec.get("schedule") or {}).get("doNotRunAfter")
+    return until is None or not now or datetime.fromisoformat(until) > datetime.fromisoformat(now)
+
+
+def predict(wanted: Wanted | None, live: LiveSchedule | None, action: Action) -> LiveSchedule | None:
+    """The schedule after *action*, as the service documents it."""
+    if action.verb is Verb.CREATE:
+        assert wanted is not None
+        spec: dict[str, Any] = dict(wanted.spec)
+        if _lifecycle(wanted).state == "Disabled":
+            spec["schedule"] = {**spec["schedule"], "doNotRunUntil": NOT_YET}
+        return LiveSchedule(wanted.key, wanted.name, "active", Guard("", ""), action.mark, spec)
+    assert live is not None
+    match action.verb:
+        case Verb.DISABLE:
+            return replace(live, state="disabled")
+        case Verb.ENABLE:
+            return replace(live, state="active")
+        case Verb.TERMINATE:
+            return replace(live, state="terminating")
+        case Verb.DELETE:
+            return replace(live, state="deleting")
+        case Verb.UPDATE:
+            assert wanted is not None
+            changed: Mapping[str, Any] = {field.top: wanted.spec.get(field.top) for field in action.changes}
+            return replace(live, spec={**live.spec, **changed}, mark=action.mark)
+    raise AssertionError(f"job schedules know no {action.verb}")
+
+
+def outwait(live: LiveSchedule | None) -> LiveSchedule | None:
+    """The schedule once the service is done with what `next_step` waits for."""
+    assert live is not None
+    match live.state:
+        case "terminating":
+            return replace(live, state="completed")
+        case "deleting":
+            return None
+    return replace(live, children=())
+
+
+def expendable(wanted: Wanted | None, schedule: LiveSchedule) -> tuple[LiveJob, ...]:
+    """Ended jobs of a schedule beyond the number its manifest keeps; of those whose tasks were counted."""
+    if wanted is None:
+        return ()
+    keep = _lifecycle(wanted).history
+    known = (job for job in schedule.children if job.counts is not None or job.scheduling_error)
+    ended = [job for job in known if job.state == "completed"]
+    failed = [job for job in ended if has_failed(job)]
+    well = [job for job in ended if not has_failed(job)]
+    return (*failed[: max(0, len(failed) - keep.failure)], *well[: max(0, len(well) - keep.success)])
+
+
+def has_failed(job: LiveJob) -> bool:
+    """Whether an ended job counts as a failure: a failed task, or the service could not run it."""
+    return bool(job.scheduling_error) or (job.counts is not None and job.counts.failed > 0)
