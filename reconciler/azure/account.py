@@ -364,4 +364,5 @@ def _marked(action: Action) -> dict[str, Any]:
 
 
 def _quote(part: str) -> str:
-    return quote(part, safe="")
+    # The transport sends a colon as it is whatever is asked for, and the signature has to cover what is sent.
+    return quote(part, safe=":")

@@ -24,6 +24,7 @@ PAST: Final = {
     Verb.REPLACE_PROPERTIES: "updated",
     Verb.RESIZE: "resize requested",
     Verb.ENABLE: "enable requested",
+    Verb.DISABLE: "disable requested",
     Verb.ADD_TASKS: "tasks added",
     Verb.UPDATE_TASKS: "tasks updated",
     Verb.CONFIRM_TASKS: "tasks confirmed",

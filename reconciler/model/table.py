@@ -162,6 +162,8 @@ def change_kind(model: type[Spec], path: Sequence[str]) -> ChangeKind:
         if field is None:
             break
         kind = field.change or kind
+        if kind is ChangeKind.NEXT_RUN:
+            return kind  # below it are the fields of a job, whose own kinds hold for jobs that exist
         current = field.below
         if field.is_list:
             next(parts, None)  # the item's key or position

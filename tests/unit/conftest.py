@@ -7,12 +7,13 @@ import pytest
 
 from reconciler.lifecycle.steps import Context
 from reconciler.model.desired import Desired, Key, Kind, Source, Stack, Task, Wanted
-from reconciler.model.document import JobLifecycle, PoolLifecycle
+from reconciler.model.document import JobLifecycle, PoolLifecycle, ScheduleLifecycle
 from reconciler.model.job import JobSpec
 from reconciler.model.pool import PoolSpec
+from reconciler.model.schedule import JobScheduleSpec
 from reconciler.model.table import normalise
 from reconciler.model.task import TaskSpec
-from reconciler.observed import Guard, LiveJob, LivePool, LiveTask, Mark, NodeRun, Observed, Run
+from reconciler.observed import Guard, LiveJob, LivePool, LiveSchedule, LiveTask, Mark, NodeRun, Observed, Run
 
 JOB: dict[str, Any] = {
     "poolInfo": {"poolId": "p"},
@@ -69,6 +70,27 @@ class World:
             Source("m.yaml", 1, 1),
         )
 
+    def schedule(self, name: str = "s", *, life: Mapping[str, Any] | None = None, **spec: Any) -> Wanted:
+        """An hourly schedule of jobs like `job`."""
+        raw = {"schedule": {"recurrenceInterval": "PT1H"}, "jobSpecification": JOB, **spec}
+        return Wanted(
+            Key.of(Kind.JOB_SCHEDULE, name),
+            name,
+            normalise(JobScheduleSpec, raw),
+            normalise(JobScheduleSpec, raw, fill=False),
+            raw,
+            ScheduleLifecycle.model_validate(life or {}),
+            Source("m.yaml", 1, 1),
+        )
+
+    def live_schedule(
+        self, wanted: Wanted, state: str = "active", *, stack: str | None = "s", **facts: Any
+    ) -> LiveSchedule:
+        """The live schedule of a manifest as the service returns it."""
+        spec = facts.pop("spec", wanted.spec)
+        mark = facts.pop("mark", Mark(stack, wanted.digest) if stack else None)
+        return LiveSchedule(wanted.key, wanted.name, state, Guard("0x1", "t0"), mark, spec, **facts)
+
     def live_job(self, wanted: Wanted, state: str = "active", *, stack: str | None = "s", **facts: Any) -> LiveJob:
         """The live job of a manifest as the service returns it, all its tasks confirmed."""
         spec = facts.pop("spec", wanted.spec)
@@ -103,10 +125,11 @@ class World:
     def desired(self, *wanted: Wanted, prunes: bool = True, max_deletes: int | None = None) -> Desired:
         return Desired(Stack("s", prunes, max_deletes=max_deletes), {thing.key: thing for thing in wanted})
 
-    def observed(self, *live: LiveJob | LivePool, unread: Mapping[Kind, str] | None = None) -> Observed:
+    def observed(self, *live: LiveJob | LivePool | LiveSchedule, unread: Mapping[Kind, str] | None = None) -> Observed:
         pools = {thing.key: thing for thing in live if isinstance(thing, LivePool)}
         jobs = {thing.key: thing for thing in live if isinstance(thing, LiveJob)}
-        return Observed(pools, jobs, "now", unread or {})
+        schedules = {thing.key: thing for thing in live if isinstance(thing, LiveSchedule)}
+        return Observed(pools, jobs, "2026-01-02T00:00:00Z", unread or {}, schedules)
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.lifecycle.steps import Blocked
+from reconciler.cli.show import PAST
+from reconciler.lifecycle.steps import Blocked, Verb
 from reconciler.model.desired import Key, Kind
 from reconciler.observed import LiveNode
 from reconciler.plan import make_plan, too_much
@@ -159,3 +160,7 @@ def test_a_job_that_somebody_deletes_still_owes_its_release(world: Any) -> None:
         )
         assert list(plan.ready()) == []
         assert "wait for release" in plan_text(plan)
+
+
+def test_every_verb_has_words_for_the_live_view() -> None:
+    assert set(PAST) == set(Verb)
