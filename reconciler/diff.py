@@ -64,12 +64,13 @@ def diff(model: type[Spec], wanted: Normal, live: Normal, *, written: Normal | N
 
 
 def _prune_object(model: type[Spec], old: Normal, new: Normal) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Both sides without what is equal, and without what the service chooses where no line names it."""
+    """Both sides without what is equal, what the service chooses where no line names it, and what does not count
+    beside the rest of *new* (targets under autoscale)."""
     kept_old: dict[str, Any] = {}
     kept_new: dict[str, Any] = {}
     for name, field in table(model).items():
         before, after = old.get(name), new.get(name)
-        if before == after or (field.service_chosen and after is None):
+        if before == after or (after is None and (field.service_chosen or not field.counts(new))):
             continue
         before, after = _prune_value(field, before, after)
         if before == after:
@@ -85,14 +86,21 @@ def _prune_value(field: Field, old: Any, new: Any) -> tuple[Any, Any]:
     if field.below is None or old is None or new is None:
         return old, new
     if field.keyed_by is not None:
-        pairs = {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
+        pairs = {key: _prune_item(field.below, old.get(key), new.get(key)) for key in {**old, **new}}
         return (
-            {key: before for key, (before, _) in pairs.items() if before is not None},
-            {key: after for key, (_, after) in pairs.items() if after is not None},
+            {key: before for key, (before, after) in pairs.items() if before is not None and before != after},
+            {key: after for key, (before, after) in pairs.items() if after is not None and before != after},
         )
     if field.is_list:
-        return old, new
+        if len(old) != len(new):
+            return old, new
+        items = [_prune_object(field.below, before, after) for before, after in zip(old, new, strict=True)]
+        return [before for before, _ in items], [after for _, after in items]
     return _prune_object(field.below, old, new)
+
+
+def _prune_item(below: type[Spec], old: Normal | None, new: Normal | None) -> tuple[Normal | None, Normal | None]:
+    return (old, new) if old is None or new is None else _prune_object(below, old, new)
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[Path, Any, Any]]:

@@ -1,28 +1,56 @@
-"""Job schedules: when jobs are made, and what each of them is."""
+"""Job schedules: when jobs are made, and what each of them is. Sources: REST reference 8.5 and 14."""
 
-from typing import ClassVar
+from typing import Self
 
-from reconciler.model.field import ChangeKind, Compare, Spec, wire
-from reconciler.model.job import JobSpec
-from reconciler.model.task import MetadataItem
-from reconciler.model.types import DisplayName, Duration
+from pydantic import model_validator
+
+from reconciler.model import moment
+from reconciler.model.field import ChangeKind, Compare, Spec, refusal, wire
+from reconciler.model.job import JobProperties, JobSpec
+from reconciler.model.settings import MetadataItem
+from reconciler.model.types import DisplayName, Moment, Recurrence, repeated
 
 
 class JobScheduleConfiguration(Spec):
-    """When jobs are made. Times are UTC."""
+    """When jobs are made. Times are UTC on the service's side; a manifest may name another offset."""
 
-    doNotRunUntil: str | None = wire("No job before this time. None: ready at once.")
-    doNotRunAfter: str | None = wire("No job after this time; the schedule then completes.")
-    startWindow: Duration | None = wire(
-        "How long after its time a job may still start; 1 minute at least.", compare=Compare.DURATION
+    doNotRunUntil: Moment | None = wire("No job before this time. None: ready at once.", compare=Compare.MOMENT)
+    doNotRunAfter: Moment | None = wire("No job after this time; the schedule then completes.", compare=Compare.MOMENT)
+    startWindow: Recurrence | None = wire(
+        "How long after its time a job may still start; 1 minute at least. None: no limit.", compare=Compare.DURATION
     )
-    recurrenceInterval: Duration | None = wire(
+    recurrenceInterval: Recurrence | None = wire(
         "Time between the starts of two jobs; 1 minute at least. None: one job only.", compare=Compare.DURATION
     )
 
+    @model_validator(mode="after")
+    def _opens_before_it_closes(self) -> Self:
+        opens, closes = self.doNotRunUntil, self.doNotRunAfter
+        if opens is not None and closes is not None and not moment.is_before(opens, closes):
+            raise refusal(f"expected doNotRunAfter later than doNotRunUntil ({opens}), found {closes}")
+        return self
 
-class JobSpecification(JobSpec):
+
+class JobSpecification(JobProperties):
     """What each job of the schedule is. A job copies it when it starts."""
+
+    @model_validator(mode="after")
+    def _tasks_that_fit(self) -> Self:
+        """Release runs where preparation ran, and a job's own tasks have different ids (REST reference 8.4)."""
+        if self.jobReleaseTask is not None and self.jobPreparationTask is None:
+            raise refusal("expected a jobPreparationTask beside jobReleaseTask: release runs where preparation ran")
+        ids = [
+            task.id or default
+            for task, default in (
+                (self.jobManagerTask, ""),
+                (self.jobPreparationTask, "jobpreparation"),
+                (self.jobReleaseTask, "jobrelease"),
+            )
+            if task is not None
+        ]
+        if twice := repeated(map(str.lower, ids)):
+            raise refusal(f"expected manager, preparation and release tasks of different ids, found {twice[0]} again")
+        return self
 
 
 class JobScheduleSpec(Spec):
@@ -30,7 +58,12 @@ class JobScheduleSpec(Spec):
 
     displayName: DisplayName | None = wire("For people; fixed at creation.", change=ChangeKind.NEXT_INCARNATION)
     schedule: JobScheduleConfiguration = wire("When jobs are made.", required=True, change=ChangeKind.LIVE)
-    jobSpecification: JobSpecification = wire("What each job is.", required=True, change=ChangeKind.NEXT_RUN)
+    jobSpecification: JobSpecification = wire(
+        "What each job is. A change reaches jobs that are made later.",
+        required=True,
+        change=ChangeKind.NEXT_RUN,
+        sealed=True,
+    )
     metadata: list[MetadataItem] | None = wire("Names and values of your own.", change=ChangeKind.LIVE, keyed_by="name")
 
-    read_only: ClassVar[frozenset[str]] = JobSpec.read_only
+    read_only = JobSpec.read_only

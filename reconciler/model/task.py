@@ -1,100 +1,42 @@
-"""Tasks, and the parts that every kind of task shares."""
+"""Tasks, and what every kind of task shares. Sources: REST reference 8.6 and 8.9."""
 
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, model_validator
 
-from reconciler.model.field import ChangeKind, Compare, Inherited, Spec, wire
+from reconciler.model.containers import TaskContainerSettings
+from reconciler.model.field import SERVICE_CHOSEN, ChangeKind, Compare, Inherited, Spec, refusal, wire
+from reconciler.model.files import OutputFile, ResourceFiles
+from reconciler.model.packages import ApplicationPackageReference
+from reconciler.model.settings import EnvironmentSetting
 from reconciler.model.types import (
     BatchId,
     CommandLine,
     DisplayName,
     Duration,
-    FileMode,
-    RelativePath,
+    ExitCode,
+    InstanceCount,
+    Name,
     RetryCount,
     SlotCount,
+    TaskNumber,
+    once,
 )
+from reconciler.model.users import AUTO_USER, UserIdentity
 
+GONE: Final = "gone from the REST API since 2025-06-01"
+"""Of properties that older bodies have (certificates, resource tags, communication mode, task tokens)."""
+DEPENDENCIES_LIMIT: Final = 64_000
+"""Characters of a task's ids of dependencies together (REST reference 8.6; TaskDependencyListTooLong above)."""
 NOT_YET = "not supported by this version"
 
-AUTO_USER: dict[str, Any] = {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}}
-"""What the service takes when a task names no user (recorded for every kind of task)."""
 
-
-class EnvironmentSetting(Spec):
-    """A variable in the environment of a task's process."""
-
-    name: str = wire("Name of the variable.", required=True, min_length=1)
-    value: str | None = wire("Its value. The service returns it in clear to everyone who may read the account.")
-
-
-class MetadataItem(Spec):
-    """A name and a value that the service keeps with the object and does not read."""
-
-    name: str = wire(
-        "Name of the item. `reconciler` is taken: it holds the ownership mark.", required=True, min_length=1
-    )
-    value: str = wire("Its value.", required=True)
-
-    @model_validator(mode="after")
-    def _mark_is_ours(self) -> Self:
-        if self.name.lower() == "reconciler":
-            raise PydanticCustomError("expected", "expected another name: 'reconciler' holds the ownership mark")
-        return self
-
-
-class ResourceFile(Spec):
-    """A file, or the blobs of a container, put into the working directory before the command starts."""
-
-    httpUrl: str | None = wire("URL of one file, http or https. Needs `filePath`.")
-    storageContainerUrl: str | None = wire("URL of a blob container; all its blobs are downloaded.")
-    autoStorageContainerName: str | None = wire("A container of the account's own storage account.")
-    blobPrefix: str | None = wire("Only blobs whose names begin so. Not with `httpUrl`.")
-    filePath: RelativePath | None = wire("Where to put it, relative to the working directory.")
-    fileMode: FileMode | None = wire("Octal file mode on Linux nodes.", default="0770")
-
-    unsupported: ClassVar[dict[str, str]] = {"identityReference": NOT_YET}
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        given = [n for n in ("httpUrl", "storageContainerUrl", "autoStorageContainerName") if getattr(self, n)]
-        if len(given) != 1:
-            raise PydanticCustomError(
-                "expected",
-                "expected exactly one of httpUrl, storageContainerUrl, autoStorageContainerName, found {found}",
-                {"found": ", ".join(given) or "none"},
-            )
-        if self.httpUrl and not self.filePath:
-            raise PydanticCustomError("expected", "expected filePath beside httpUrl, found none")
-        if self.httpUrl and self.blobPrefix:
-            raise PydanticCustomError(
-                "expected", "expected no blobPrefix beside httpUrl: it selects blobs of a container"
-            )
-        return self
-
-
-class AutoUser(Spec):
-    """A user that the service makes on the node."""
-
-    scope: Literal["pool", "task"] | None = wire("One user for the pool, or one for each task.", default="pool")
-    elevationLevel: Literal["nonadmin", "admin"] | None = wire(
-        "Whether it may administer the node.", default="nonadmin"
-    )
-
-
-class UserIdentity(Spec):
-    """The user a command runs as: a named one of the pool, or an automatic one."""
-
-    username: str | None = wire("Name of a user account of the pool.")
-    autoUser: AutoUser | None = wire("An automatic user.")
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Self:
-        if (self.username is None) == (self.autoUser is None):
-            raise PydanticCustomError("expected", "expected exactly one of username and autoUser")
-        return self
+def _short_enough(ids: Sequence[str] | None) -> Sequence[str] | None:
+    length = sum(map(len, ids or ()))
+    if length > DEPENDENCIES_LIMIT:
+        raise refusal(f"expected at most {DEPENDENCIES_LIMIT:,} characters of ids, found {length:,}: use taskIdRanges")
+    return ids
 
 
 class PreparationConstraints(Spec):
@@ -120,6 +62,91 @@ class TaskConstraints(Spec):
     )
 
 
+class AffinityInfo(Spec):
+    """A node to prefer. A hint only: the task goes elsewhere when the node is busy or gone."""
+
+    affinityId: Name = wire("Affinity id of a node, or of a task that ran before.", required=True)
+
+
+class MultiInstanceSettings(Spec):
+    """Runs the task on several nodes at once. The pool needs inter-node communication."""
+
+    numberOfInstances: InstanceCount | None = wire("Nodes it takes.", default=1)
+    coordinationCommandLine: CommandLine = wire(
+        "Runs on every node before the main command runs on one of them.", required=True
+    )
+    commonResourceFiles: ResourceFiles = wire("Files to download on every node, into the task's root directory.")
+
+
+class TaskIdRange(Spec):
+    """Tasks whose ids are whole numbers, plainly written (`9`, not `09`)."""
+
+    start: TaskNumber = wire("The first.", required=True)
+    end: TaskNumber = wire("The last; it counts as well.", required=True)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.start > self.end:
+            raise refusal(f"expected start of at most end ({self.end}), found {self.start}")
+        return self
+
+
+class TaskDependencies(Spec):
+    """Tasks that must succeed first. The job needs `usesTaskDependencies`."""
+
+    taskIds: Annotated[list[BatchId] | None, AfterValidator(_short_enough)] = wire(
+        "Ids of tasks, at most 64,000 characters together.", compare=Compare.FOLDED
+    )
+    taskIdRanges: list[TaskIdRange] | None = wire("Ranges of numbered tasks.")
+
+
+class ExitOptions(Spec):
+    """What an end of the task means to its job and to the tasks that depend on it."""
+
+    jobAction: Literal["none", "disable", "terminate"] | None = wire(
+        "What happens to the job, when its `onTaskFailure` asks for it. None given: `none` after exit code 0, else "
+        "`terminate`.",
+        default=SERVICE_CHOSEN,
+        compare=Compare.FOLDED,
+    )
+    dependencyAction: Literal["satisfy", "block"] | None = wire(
+        "Whether tasks that depend on it may start. None given: `satisfy` after exit code 0, else `block`.",
+        default=SERVICE_CHOSEN,
+        compare=Compare.FOLDED,
+    )
+
+
+class ExitCodeMapping(Spec):
+    """What one exit code means."""
+
+    code: ExitCode = wire("The exit code.", required=True)
+    exitOptions: ExitOptions = wire("What it means.", required=True)
+
+
+class ExitCodeRangeMapping(Spec):
+    """What a range of exit codes means."""
+
+    start: ExitCode = wire("The first exit code.", required=True)
+    end: ExitCode = wire("The last one; it counts as well.", required=True)
+    exitOptions: ExitOptions = wire("What they mean.", required=True)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.start > self.end:
+            raise refusal(f"expected start of at most end ({self.end}), found {self.start}")
+        return self
+
+
+class ExitConditions(Spec):
+    """What the ways to end mean. An exit code counts before an upload error, and that before the rest."""
+
+    exitCodes: Annotated[list[ExitCodeMapping] | None, once("code")] = wire("Single exit codes.", keyed_by="code")
+    exitCodeRanges: list[ExitCodeRangeMapping] | None = wire("Ranges of exit codes.")
+    preProcessingError: ExitOptions | None = wire("The task could not be started.")
+    fileUploadError: ExitOptions | None = wire("Output files could not be uploaded.")
+    default: ExitOptions | None = wire("Everything else but exit code 0.")
+
+
 class TaskSpec(Spec):
     """A task of a job. After creation only its constraints can change."""
 
@@ -132,27 +159,27 @@ class TaskSpec(Spec):
         required=True,
         change=ChangeKind.FIXED,
     )
-    resourceFiles: list[ResourceFile] | None = wire("Files to download first.", change=ChangeKind.FIXED)
+    containerSettings: TaskContainerSettings | None = wire(
+        "The container it runs in; needed and allowed only on a pool for containers.", change=ChangeKind.FIXED
+    )
+    resourceFiles: ResourceFiles = wire("Files to download first.", change=ChangeKind.FIXED)
+    outputFiles: list[OutputFile] | None = wire("Files to upload afterwards.", change=ChangeKind.FIXED)
     environmentSettings: list[EnvironmentSetting] | None = wire(
         "Variables of the process; they win over the job's.", change=ChangeKind.FIXED, keyed_by="name"
     )
+    affinityInfo: AffinityInfo | None = wire("A node to prefer.", change=ChangeKind.FIXED)
     constraints: TaskConstraints | None = wire("Limits of the task.", default={}, change=ChangeKind.LIVE)
     requiredSlots: SlotCount | None = wire("Slots it takes on a node.", default=1, change=ChangeKind.FIXED)
     userIdentity: UserIdentity | None = wire("The user it runs as.", default=AUTO_USER, change=ChangeKind.FIXED)
-
-    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(
-        (
-            "affinityInfo",
-            "applicationPackageReferences",
-            "containerSettings",
-            "dependsOn",
-            "exitConditions",
-            "multiInstanceSettings",
-            "outputFiles",
-        ),
-        NOT_YET,
+    multiInstanceSettings: MultiInstanceSettings | None = wire("Runs it on several nodes.", change=ChangeKind.FIXED)
+    dependsOn: TaskDependencies | None = wire("Tasks that must succeed first.", change=ChangeKind.FIXED)
+    exitConditions: ExitConditions | None = wire("What its ways to end mean.", change=ChangeKind.FIXED)
+    applicationPackageReferences: list[ApplicationPackageReference] | None = wire(
+        "Packages to put on the node first.", change=ChangeKind.FIXED
     )
-    read_only: ClassVar[frozenset[str]] = frozenset(
+
+    unsupported: ClassVar[Mapping[str, str]] = {"authenticationTokenSettings": GONE}
+    read_only = frozenset(
         {
             "creationTime",
             "eTag",
@@ -167,3 +194,9 @@ class TaskSpec(Spec):
             "url",
         }
     )
+
+    @model_validator(mode="after")
+    def _one_slot_on_each_node(self) -> Self:
+        if self.multiInstanceSettings is not None and self.requiredSlots not in (None, 1):
+            raise refusal(f"expected requiredSlots: 1 beside multiInstanceSettings, found {self.requiredSlots}")
+        return self
