@@ -53,6 +53,7 @@ CHUNK: Final = 100
 """Tasks in one collection, the service's maximum (REST reference, "Add Task Collection")."""
 LONGEST_SLEEP: Final = 5
 """Seconds that a retry may sleep inside of a request."""
+NODE_FIELDS: Final = "id,state,schedulingState,isDedicated,lastBootTime,runningTasksCount"
 EXISTS: Final = frozenset({"PoolExists", "JobExists", "JobScheduleExists"})
 AT_ONCE: Final = 8
 """Requests of one action at once (chunks of tasks); how many actions run at once is the executor's business."""
@@ -109,8 +110,10 @@ class Account:
                 unread[Kind.JOB_SCHEDULE] = str(schedules)
             else:
                 live_schedules = {there.key: there for there in map(schedule_of, schedules)}
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return Observed(live_pools, live_jobs, at, unread, live_schedules).with_children()
+        return Observed(live_pools, live_jobs, self._now(), unread, live_schedules).with_children()
+
+    def _now(self) -> str:
+        return datetime.now(UTC).isoformat(timespec="milliseconds")
 
     async def tasks(self, job: LiveJob) -> Mapping[str, LiveTask]:
         """The tasks of a job by folded id."""
@@ -135,9 +138,18 @@ class Account:
     async def nodes(self, pool: LivePool) -> tuple[LiveNode, ...]:
         """The nodes that are in a pool now."""
         path = f"/pools/{_quote(pool.name)}/nodes"
-        select = {"$select": "id,state,schedulingState,isDedicated,lastBootTime,runningTasksCount"}
-        rows = await self._list(path, f"list the nodes of {pool.address}", select)
+        rows = await self._list(path, f"list the nodes of {pool.address}", {"$select": NODE_FIELDS})
         return tuple(sorted(map(node_of, rows), key=lambda node: node.id))
+
+    async def rows(self, *path: str, select: str = "") -> list[dict[str, Any]]:
+        """The rows of a list as the service returns them: `rows("jobs", "j", "tasks")`."""
+        where = path_of(*path)
+        return await self._list(where, f"list {where}", {"$select": select} if select else None)
+
+    async def answer(self, *path: str) -> dict[str, Any]:
+        """One object as the service returns it."""
+        where = path_of(*path)
+        return await self._json("GET", where, f"read {where}")
 
     def node_file(self, pool: str, node: str, path: str) -> AsyncIterator[bytes]:
         """Content of a file of a node, piece by piece."""
@@ -361,6 +373,11 @@ def _marked(action: Action) -> dict[str, Any]:
     if action.mark is not None:
         body["metadata"] = [*(body.get("metadata") or ()), {"name": MARK, "value": str(action.mark)}]
     return body
+
+
+def path_of(*parts: str) -> str:
+    """`/jobs/j/tasks` for ("jobs", "j", "tasks"), each part quoted."""
+    return "".join(f"/{_quote(part)}" for part in parts)
 
 
 def _quote(part: str) -> str:

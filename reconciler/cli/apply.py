@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.cli.options import add_decisions, add_execution, add_output, add_paths, add_target
 
 if TYPE_CHECKING:
-    from reconciler.cli.stack import Target
+    from reconciler.cli.stack import Snapshot, Target
     from reconciler.lifecycle.steps import Context
     from reconciler.model.desired import Desired
     from reconciler.plan import Plan
@@ -49,12 +49,18 @@ def run(arguments: argparse.Namespace) -> int:
     return report(arguments, desired, asyncio.run(converge(arguments, target, desired, context, plan)))
 
 
-async def plan_of(arguments: argparse.Namespace, desired: "Desired", target: "Target") -> "tuple[Plan, Context]":
+async def plan_of(
+    arguments: argparse.Namespace, desired: "Desired", target: "Target | Snapshot"
+) -> "tuple[Plan, Context]":
     """The plan of a command, and the context that it was made in."""
-    from reconciler.cli.stack import account, bind_replace, context_of
+    from reconciler.cli.stack import Snapshot, account, bind_replace, context_of
     from reconciler.executor import look
     from reconciler.plan import make_plan
 
+    if isinstance(target, Snapshot):
+        from reconciler.azure.recorded import concealed
+
+        desired = concealed(desired)
     async with account(target) as there:
         context = context_of(arguments, desired.stack)
         observed = await look(there, desired, context, watch=False)

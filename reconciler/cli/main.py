@@ -17,7 +17,8 @@ from reconciler import __version__
 
 EXIT_ERROR: Final = 1
 EXIT_USAGE: Final = 64
-COMMANDS: Final = ("validate", "plan", "apply", "destroy", "status", "logs", "emulator")
+COMMANDS: Final = ("validate", "plan", "apply", "destroy", "status", "logs", "importing", "snapshot", "emulator")
+"""Modules, one for each command."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -15,6 +15,9 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--detailed-exitcode", action="store_true", help="2 when there are changes, or something is blocked"
     )
+    parser.add_argument(
+        "--live", metavar="FILE", help="plan against a snapshot instead of the account; secrets are not compared"
+    )
     add_decisions(parser)
     add_target(parser)
     add_output(parser)
@@ -27,13 +30,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     from reconciler.cli.apply import plan_of
     from reconciler.cli.show import painter
-    from reconciler.cli.stack import choose_target, load_manifests
+    from reconciler.cli.stack import choose_target, load_manifests, load_snapshot
     from reconciler.plan import too_much
     from reconciler.render.json import plan_json
     from reconciler.render.text import plan_text
 
     desired = load_manifests(arguments)
-    target = choose_target(arguments, desired.stack)
+    snapshot = load_snapshot(arguments) if arguments.live is not None else None
+    target = snapshot or choose_target(arguments, desired.stack)
     print(f"Target: {target}", file=sys.stderr if arguments.format == "json" else sys.stdout)
     plan, _ = asyncio.run(plan_of(arguments, desired, target))
     if arguments.format == "json":

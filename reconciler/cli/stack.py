@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from reconciler.errors import TargetError, UsageError
@@ -33,6 +33,33 @@ class Target:
     def __str__(self) -> str:
         name = f" (account {self.account})" if self.account else ""
         return f"local emulator at {self.endpoint}{name}" if self.local else f"{self.endpoint}{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot in the place of an account."""
+
+    content: Mapping[str, Any]
+    file: str
+
+    def __str__(self) -> str:
+        return f"snapshot {self.file} of {self.content.get('endpoint')}, taken {self.content.get('at')}"
+
+
+def load_snapshot(arguments: argparse.Namespace) -> Snapshot:
+    """The snapshot that --live names. Raises TargetError for a file that is none."""
+    import json
+
+    for given, name in ((arguments.endpoint, "--endpoint"), (arguments.account, "--account")):
+        if given:
+            raise UsageError(f"{name} has no meaning beside --live: the snapshot says which account it is of")
+    try:
+        content = json.loads(Path(arguments.live).read_text("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise TargetError(f"{arguments.live} is not a snapshot: {error}") from None
+    if not isinstance(content, dict):
+        raise TargetError(f"{arguments.live} is not a snapshot (made by `reconciler snapshot`)")
+    return Snapshot(content, arguments.live)
 
 
 def load_manifests(arguments: argparse.Namespace) -> Desired:
@@ -128,9 +155,15 @@ def emulator_directory(environment: Mapping[str, str]) -> Path:
 
 
 @asynccontextmanager
-async def account(target: Target) -> "AsyncIterator[Account]":
+async def account(target: Target | Snapshot) -> "AsyncIterator[Account]":
     """The account behind a target."""
     import logging
+
+    if isinstance(target, Snapshot):
+        from reconciler.azure.recorded import Recorded
+
+        yield Recorded(target.content, target.file)
+        return
 
     from reconciler.azure import connect
 

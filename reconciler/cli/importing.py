@@ -1,0 +1,141 @@
+"""`reconciler import`: objects of the account, or pasted JSON of some, as manifests.
+
+From the account: addresses, or --all. From a file: a body of the REST API, what `az batch ... show` prints, or an ARM
+pool. What is left out or has to be filled in stands in comments above each manifest. Importing changes nothing in the
+account; `reconciler adopt` makes what is there belong to the stack.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reconciler.cli.options import add_output, add_target
+
+if TYPE_CHECKING:
+    from reconciler.azure import Account
+    from reconciler.cli.stack import Target
+    from reconciler.importing import Imported
+    from reconciler.model.desired import Key
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "import",
+        help="write manifests of what is there",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("addresses", metavar="ADDR", nargs="*", help="objects such as pool/NAME, job/NAME")
+    parser.add_argument("--all", action="store_true", help="every pool, schedule and unfinished job of the account")
+    parser.add_argument(
+        "--from", dest="source", metavar="FILE", help="JSON of objects instead of the account (-: stdin)"
+    )
+    parser.add_argument("--out", metavar="DIR", help="write files there instead of standard output")
+    parser.add_argument(
+        "--split", choices=("object", "kind"), default="object", help="with --out: a file for each object, or each kind"
+    )
+    parser.add_argument("--no-tasks", action="store_true", help="leave out the tasks of jobs")
+    add_target(parser)
+    add_output(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read, make manifests, write them."""
+    import asyncio
+
+    from reconciler.cli.stack import choose_target
+    from reconciler.errors import UsageError
+
+    ways = [bool(arguments.addresses), arguments.all, arguments.source is not None]
+    if sum(ways) != 1:
+        raise UsageError("expected one of: addresses such as pool/NAME, --all, --from FILE")
+    if arguments.source is not None:
+        made = _from_file(arguments.source)
+    else:
+        target = choose_target(arguments)
+        print(f"Target: {target}", file=sys.stderr)
+        made = asyncio.run(_from_account(arguments, target))
+    if not made:
+        print("There is nothing to import.", file=sys.stderr)
+        return 0
+    if arguments.out is None:
+        from reconciler.importing.text import documents
+
+        print(documents(made), end="")
+        return 0
+    return _write(made, Path(arguments.out), by_kind=arguments.split == "kind")
+
+
+def _from_file(name: str) -> "list[Imported]":
+    import json
+
+    from reconciler.errors import UsageError
+    from reconciler.importing import pasted
+
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+        value = json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{name}: expected JSON, found something else: {error}") from None
+    return pasted(value)
+
+
+async def _from_account(arguments: argparse.Namespace, target: "Target") -> "list[Imported]":
+    from reconciler.cli.stack import account, key_of
+    from reconciler.importing import manifest_of
+    from reconciler.model.desired import Kind
+
+    async with account(target) as there:
+        if arguments.all:
+            found = await _everything(there)
+        else:
+            found = []
+            for address in arguments.addresses:
+                key, name = key_of(address), address.partition("/")[2]
+                found.append((key, await there.answer(f"{key.kind}s", name)))
+        made = []
+        for key, raw in found:
+            has_tasks = key.kind is Kind.JOB and not arguments.no_tasks
+            tasks = await there.rows("jobs", raw["id"], "tasks") if has_tasks else []
+            manager = (raw.get("jobManagerTask") or {}).get("id")
+            made.append(manifest_of(key.kind, raw, [task for task in tasks if task["id"] != manager]))
+        return made
+
+
+async def _everything(there: "Account") -> "list[tuple[Key, dict[str, Any]]]":
+    """All that a manifest could declare: no job that a schedule made, and none that has ended."""
+    from reconciler.model.desired import Key, Kind
+
+    found = []
+    for kind in Kind:
+        for raw in await there.rows(f"{kind}s"):
+            name, state = raw["id"], str(raw["state"]).lower()
+            if kind is Kind.JOB and ":" in name:
+                continue
+            if state in ("completed", "terminating", "deleting"):
+                print(f"{kind}/{name} is left out: it is {state}; name it to import it", file=sys.stderr)
+                continue
+            found.append((Key.of(kind, name), raw))
+    return found
+
+
+def _write(made: "list[Imported]", folder: Path, *, by_kind: bool) -> int:
+    """Files, none of which may exist: a manifest that somebody wrote is never overwritten."""
+    from reconciler.errors import UsageError
+    from reconciler.importing.text import documents
+
+    files: dict[Path, list[Imported]] = {}
+    for one in made:
+        name = f"{one.kind}s.yaml" if by_kind else f"{one.kind}-{one.name.lower()}.yaml"
+        files.setdefault(folder / name, []).append(one)
+    taken = [str(path) for path in files if path.exists()]
+    if taken:
+        raise UsageError(f"{taken[0]} exists already: give an empty folder, or move it away; nothing was written")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, documents_of in files.items():
+        path.write_text(documents(documents_of), "utf-8")
+        print(f"{path}: {', '.join(one.address for one in documents_of)}")
+    return 0
