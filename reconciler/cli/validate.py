@@ -2,12 +2,13 @@
 
 import argparse
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.options import add_output, add_paths
 
 if TYPE_CHECKING:
-    from reconciler.errors import ManifestErrors
+    from reconciler.errors import Finding, ManifestErrors
 
 
 def add(commands: Any) -> None:
@@ -15,36 +16,56 @@ def add(commands: Any) -> None:
     parser = commands.add_parser("validate", help="check manifests, offline", description=__doc__)
     add_paths(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--strict", action="store_true", help="take every warning for an error")
+    parser.add_argument(
+        "--quotas", metavar="FILE", help="also check that the account can hold it: output of 'az batch account show'"
+    )
     add_output(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Load everything; say what was found."""
+    from reconciler.cli.linting import check_stack, read_quotas
     from reconciler.cli.stack import load_manifests
     from reconciler.errors import ManifestErrors
 
+    limits = read_quotas(arguments.quotas) if arguments.quotas else None
     try:
         desired = load_manifests(arguments)
+        warnings = check_stack(desired, limits=limits, strict=arguments.strict)
     except ManifestErrors as errors:
         if arguments.format == "text":
             raise
         print(_json(errors))
         return 64
-    kinds = [key.kind for key in desired.objects]
+    kinds = [str(key.kind) for key in desired.objects]
     tasks = sum(len(wanted.tasks) for wanted in desired.objects.values())
     if arguments.format == "json":
-        print(json.dumps({"valid": True, "findings": [], "stack": desired.stack.name, "objects": len(kinds)}, indent=2))
-    else:
-        counts = [(len([kind for kind in kinds if kind == name]), name) for name in ("pool", "job")]
-        parts = ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in [*counts, (tasks, "task")])
-        print(f"Valid: stack '{desired.stack.name}', {parts}.")
+        findings = [{**_finding(one.finding, "warning"), "address": one.address} for one in warnings]
+        answer = {"valid": True, "findings": findings, "stack": desired.stack.name, "objects": len(kinds)}
+        print(json.dumps(answer, indent=2))
+        return 0
+    for one in warnings:
+        print(f"warning: {one.finding}", file=sys.stderr)
+    counts = [(kinds.count(name), name) for name in dict.fromkeys(["pool", "job", *kinds])]
+    counts += [(tasks, "task"), *([(len(warnings), "warning")] if warnings else [])]
+    parts = ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)
+    print(f"Valid: stack '{desired.stack.name}', {parts}.")
     return 0
 
 
 def _json(errors: "ManifestErrors") -> str:
-    findings = [
-        {"path": f.path, "line": f.line, "column": f.column, "field": f.field, "message": f.message}
-        for f in errors.findings
-    ]
+    findings = [_finding(one, "error") for one in errors.findings]
     return json.dumps({"valid": False, "findings": findings}, indent=2)
+
+
+def _finding(one: "Finding", severity: str) -> dict[str, object]:
+    return {
+        "severity": severity,
+        "path": one.path,
+        "line": one.line,
+        "column": one.column,
+        "field": one.field,
+        "message": one.message,
+    }

@@ -1,0 +1,71 @@
+"""Lint as the commands run it: places found, errors raised with those of the manifests, warnings handed back."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from reconciler.errors import Finding, ManifestErrors, UsageError
+from reconciler.lint import QuotaLimits, Severity, lint
+from reconciler.manifest.places import Places
+from reconciler.manifest.words import field_path
+from reconciler.model.desired import Desired
+
+_QUOTAS: Final = {
+    "dedicatedCoreQuota": "dedicated_cores",
+    "lowPriorityCoreQuota": "low_priority_cores",
+    "poolQuota": "pools",
+    "activeJobAndJobScheduleQuota": "active_jobs_and_schedules",
+}
+"""Properties of a Batch account as Azure Resource Manager names them, and our fields."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Warned:
+    """A warning, and the address of what it is about."""
+
+    finding: Finding
+    address: str
+
+
+def check_stack(desired: Desired, *, limits: QuotaLimits | None = None, strict: bool = False) -> tuple[Warned, ...]:
+    """The warnings of lint. Raises ManifestErrors with its errors; with *strict* every warning is one."""
+    found = lint(desired, limits, datetime.now(UTC))
+    places = Places()
+    errors: list[Finding] = []
+    warnings: list[Warned] = []
+    for one in found:
+        place = places.find(one.source, one.path)
+        finding = Finding(place.path, place.line, place.column, field_path(one.path), one.message)
+        if strict or one.severity is Severity.ERROR:
+            errors.append(finding)
+        else:
+            warnings.append(Warned(finding, one.address))
+    if errors:
+        raise ManifestErrors(errors)
+    return tuple(sorted(warnings))
+
+
+def read_quotas(path: str) -> QuotaLimits:
+    """The quotas in a file that `az batch account show` wrote. Raises UsageError where it holds none."""
+    expected = f"--quotas {path}: expected the JSON that 'az batch account show' prints"
+    try:
+        given: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{expected}, found {error}") from error
+    body = given.get("properties", given) if isinstance(given, Mapping) else {}
+    if not isinstance(body, Mapping):
+        body = {}
+    values: dict[str, int] = {}
+    for name, ours in _QUOTAS.items():
+        value = body.get(name)
+        if value is None:  # left out or null where the subscription, not the account, has the quota
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise UsageError(f"{expected}, found {name}: {value!r}")
+        values[ours] = value
+    if not values:
+        raise UsageError(f"{expected}, found none of {', '.join(_QUOTAS)}")
+    return QuotaLimits(**values)
