@@ -65,7 +65,8 @@ def _job(job: Job) -> Iterator[Finding]:
 
 
 def _ids(graph: _Graph, id_: str, depends: Part, *, manager: bool) -> Iterator[Finding]:
-    ids = [one for one in depends.get("taskIds") or () if isinstance(one, str)]
+    given = depends.get("taskIds")
+    ids = [one for one in given if isinstance(one, str)] if isinstance(given, list) else []
     if sum(map(len, ids)) > _MOST_CHARACTERS:
         yield depends.error(f"expected ids of at most {_MOST_CHARACTERS:,} characters together, found more", "taskIds")
     for index, one in enumerate(ids):

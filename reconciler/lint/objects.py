@@ -18,7 +18,8 @@ _MOST_ITEMS: Final = {"applicationPackageReferences": 10, "mountConfiguration": 
 
 
 def check(desired: Desired) -> Iterator[Finding]:
-    """Pools, then jobs."""
+    """Ids, then pools, then jobs."""
+    yield from _twins(desired)
     for pool in pools(desired):
         yield from _formula(pool)
         yield from _sizes(pool)
@@ -26,7 +27,6 @@ def check(desired: Desired) -> Iterator[Finding]:
             yield from _on_pool(start, pool)
     for job in jobs(desired):
         yield from _pool_of(job)
-        yield from _twin(desired, job)
         if job.pool is not None:
             for task in (*job.own_tasks, *job.tasks):
                 yield from _on_pool(task, job.pool)
@@ -71,16 +71,13 @@ def _pool_of(job: Job) -> Iterator[Finding]:
         yield job.part.warning(message, "poolInfo", "poolId")
 
 
-def _twin(desired: Desired, job: Job) -> Iterator[Finding]:
+def _twins(desired: Desired) -> Iterator[Finding]:
     """Jobs and schedules share one space of ids (REST reference, section on ids)."""
-    key = job.part.wanted.key
-    if key.kind is not Kind.JOB_SCHEDULE:
-        return
-    other = desired.objects.get(Key(Kind.JOB, key.id))
-    if other is not None:
-        message = f"expected an id that no job has, found that of {other.address} at {other.source}"
-        whole = Part(job.part.wanted, job.part.address, {}, ())
-        yield whole.error(message, "metadata", "name")
+    for key, wanted in desired.objects.items():
+        other = desired.objects.get(Key(Kind.JOB, key.id))
+        if key.kind is Kind.JOB_SCHEDULE and other is not None:
+            message = f"expected an id that no job has, found that of {other.address} at {other.source}"
+            yield Part(wanted, wanted.address, {}, ()).error(message, "metadata", "name")
 
 
 def _on_pool(task: Part, pool: Part) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """What lint finds over a whole stack, and what it leaves alone."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,8 +10,8 @@ from reconciler.lint import QuotaLimits, Severity, lint
 from reconciler.lint.commands import needs_shell
 from reconciler.lint.preparation import hazards
 from reconciler.lint.sizes import cores
-from reconciler.model.desired import Key, Kind, Source, Wanted
-from reconciler.model.document import ScheduleLifecycle
+from reconciler.model.desired import Desired, Key, Kind, Source, Stack, Task, Wanted
+from reconciler.model.document import JobLifecycle, PoolLifecycle, ScheduleLifecycle
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 VM: dict[str, Any] = {
@@ -467,3 +468,80 @@ def test_a_preparation_that_cannot_run_again_is_warned_of_with_the_remedy(world:
     assert found(world, world.pool(), job(world, jobPreparationTask=once)) == []
     (line,) = found(world, world.pool(startTask=task))
     assert line.startswith("warning pool/p spec.startTask.commandLine: expected a start task that can run again")
+
+
+# Anything
+
+
+SPECIFICATION: dict[str, Any] = {
+    "poolInfo": {"poolId": "p"},
+    "usesTaskDependencies": True,
+    "jobPreparationTask": {"commandLine": "sh -c 'mkdir x >> f'", "containerSettings": {"imageName": "i"}},
+    "jobManagerTask": {"id": "m", "commandLine": "echo $X", "requiredSlots": 2, "userIdentity": {"username": "u"}},
+}
+BODIES: list[dict[str, Any]] = [
+    {
+        "vmSize": "Standard_D2s_v3",
+        "virtualMachineConfiguration": {"nodeAgentSKUId": "batch.node.windows", "containerConfiguration": None},
+        "enableAutoScale": True,
+        "autoScaleFormula": "$TargetDedicatedNodes = 3",
+        "enableInterNodeCommunication": True,
+        "taskSlotsPerNode": 300,
+        "startTask": {"commandLine": "git clone http://h/r", "resourceFiles": [{"httpUrl": "https://h/?se=2&sig=y"}]},
+        "userAccounts": [{"name": "u"}],
+        "mountConfiguration": [{"azureBlobFileSystemConfiguration": {"sasKey": "se=2026-01-01&sig=x"}}],
+    },
+    SPECIFICATION,
+    {"jobSpecification": {**SPECIFICATION, "poolInfo": {"autoPoolSpecification": {"pool": {"vmSize": "Basic_A2"}}}}},
+    {
+        "commandLine": "a && b",
+        "dependsOn": {"taskIds": ["a", "b"], "taskIdRanges": [{"start": 1, "end": 2}]},
+        "multiInstanceSettings": {"coordinationCommandLine": "a | b"},
+    },
+]
+ODD: list[Any] = [
+    *(
+        None,
+        True,
+        0,
+        -1,
+        1.5,
+        "",
+        "(",
+        "sh -c",
+        "sh -c 'mkdir",
+        "git clone",
+        "https://[?se=x&sig=y",
+        "se=2026-13-01&sig=x",
+    ),
+    *([], [None], [[]], ["a", 1], [{}], {}, {"a": 1}, ["a"] * 3, "sudo -u", ">>", "mv", "ln -s"),
+]
+
+
+def spoilt(value: Any) -> Iterator[Any]:
+    """*value* with something odd in one place, for every place."""
+    yield from ODD
+    if isinstance(value, dict):
+        for name, below in value.items():
+            yield from ({**value, name: odd} for odd in spoilt(below))
+    elif isinstance(value, list):
+        for at, below in enumerate(value):
+            yield from ([*value[:at], odd, *value[at + 1 :]] for odd in spoilt(below))
+
+
+@pytest.mark.parametrize("which", range(4), ids=["pool", "job", "schedule", "task"])
+def test_whatever_a_body_holds_lint_ends_with_findings(which: int) -> None:
+    source = Source("m.yaml", 1, 1)
+    for changed in spoilt(BODIES[which]):
+        bodies = list(BODIES)
+        bodies[which] = changed if isinstance(changed, dict) else {}
+        pool, job, schedule, task = bodies
+        tasks = {"a": Task("a", {}, {**task, "id": "a"})}
+        objects = (
+            Wanted(Key.of(Kind.POOL, "p"), "p", {}, {}, pool, PoolLifecycle(), source),
+            Wanted(Key.of(Kind.JOB, "j"), "j", {}, {}, job, JobLifecycle(), source, tasks),
+            Wanted(Key.of(Kind.JOB_SCHEDULE, "j"), "j", {}, {}, schedule, ScheduleLifecycle(), source),
+        )
+        desired = Desired(Stack("s", prunes=True), {one.key: one for one in objects})
+        found = lint(desired, QuotaLimits(1, 1, 0, 0), NOW)
+        assert "jobschedule/j" in {one.address for one in found}  # it has the job's id
