@@ -7,6 +7,7 @@ argument, quotas come in where somebody knows them.
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import chain
 
 from reconciler.lint import commands, dependencies, links, objects, preparation, quotas
 from reconciler.lint.finding import Finding, Path, Severity
@@ -24,14 +25,14 @@ def lint(
 
     The same remark on several tasks of a job comes once, with their number: a template makes thousands of them.
     """
-    found: list[Finding] = [
-        *objects.check(desired),
-        *dependencies.check(desired),
-        *commands.check(desired),
-        *preparation.check(desired),
-        *links.check(desired, now, horizon),
-        *(quotas.check(desired, limits) if limits is not None else ()),
-    ]
+    found = chain(
+        objects.check(desired),
+        dependencies.check(desired),
+        commands.check(desired),
+        preparation.check(desired),
+        links.check(desired, now, horizon),
+        quotas.check(desired, limits) if limits is not None else (),
+    )
     return tuple(sorted(_gathered(found), key=_place))
 
 
@@ -42,15 +43,16 @@ def _place(finding: Finding) -> tuple[str, int, int, list[tuple[int, str]], str]
 
 
 def _gathered(found: Iterable[Finding]) -> Iterator[Finding]:
-    groups: dict[object, list[Finding]] = {}
+    groups: dict[object, tuple[Finding, int]] = {}
     for finding in found:
         of_task = finding.path[:1] == ("tasks",)
         path = finding.path[2:] if of_task else finding.path
-        place = None if of_task else finding.address
-        groups.setdefault((finding.source, finding.severity, place, path, finding.message), []).append(finding)
-    for first, *others in groups.values():
-        if others and first.path[:1] == ("tasks",):
-            count = f"{len(others):,} more task{'s' if len(others) > 1 else ''}"
-            yield replace(first, message=f"{first.message} (also in {count})")
+        key = (finding.source, None if of_task else finding.address, finding.severity, path, finding.message)
+        first, more = groups.get(key, (finding, -1))
+        groups[key] = first, more + 1
+    for first, more in groups.values():
+        if more and first.path[:1] == ("tasks",):
+            tasks = f"{more:,} more task{'s' if more > 1 else ''}"
+            yield replace(first, message=f"{first.message} (also in {tasks})")
         else:
             yield first

@@ -26,6 +26,8 @@ _OPERATORS: Final = (
     (re.compile(r"(?<!\S)<"), "<"),
     (re.compile(r";(?=\s)"), ";"),
 )
+_QUOTED: Final = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+_ESCAPED: Final = re.compile(r"\\.", re.DOTALL)
 _EXPANSIONS: Final = re.compile(r"\$\{?[A-Za-z_][A-Za-z0-9_]*\}?|\$\(|`")
 _WINDOWS_VARIABLE: Final = re.compile(r"%[A-Za-z_][A-Za-z0-9_]*%")
 _BUILTINS: Final = frozenset({"cd", "export", "source", ".", "set", "umask", "ulimit", "alias", "eval", "if", "for"})
@@ -64,20 +66,34 @@ def _command(task: Part, name: str, *, windows: bool) -> Iterator[Finding]:
 
 def needs_shell(text: str, *, windows: bool = False) -> str | None:
     """What in the command line only a shell does, None where all is well or a shell is started."""
+    operator, other = _operator(text), _expansion(text, windows=windows)
+    if operator is None and other is None:  # most commands of a large job end here, before their words are split
+        return None
     shell = shell_of(text)
-    if shell in _OTHERS:
+    if shell in _OTHERS or (shell and operator is None):
         return None
-    bare, expanded = _outside_quotes(text)
-    for pattern, shown in _OPERATORS:
-        if pattern.search(bare):
-            return f"{shown} outside the quotes of its script" if shell else shown
-    if shell:
-        return None
-    words = text.split()
-    if words and (words[0] in _BUILTINS or _ASSIGNMENT.fullmatch(words[0])):
-        return words[0].partition("=")[0] + ("=" if "=" in words[0] else "") + " in front"
-    expansion = _EXPANSIONS.search(expanded) or (_WINDOWS_VARIABLE.search(expanded) if windows else None)
-    return expansion[0] if expansion else None
+    return f"{operator} outside the quotes of its script" if shell else operator or other
+
+
+def _operator(text: str) -> str | None:
+    """The first operator of a shell outside quotes."""
+    bare = _QUOTED.sub("''", text)
+    return next((shown for pattern, shown in _OPERATORS if pattern.search(bare)), None)
+
+
+def _expansion(text: str, *, windows: bool) -> str | None:
+    """What a shell would replace, or do itself."""
+    first = text.split(maxsplit=1)[:1]
+    if first and (first[0] in _BUILTINS or _ASSIGNMENT.fullmatch(first[0])):
+        name, equals, _ = first[0].partition("=")
+        return f"{name}{equals} in front"
+    open_to_it = _QUOTED.sub(_in_double_quotes, text)
+    found = _EXPANSIONS.search(open_to_it) or (_WINDOWS_VARIABLE.search(open_to_it) if windows else None)
+    return found[0] if found else None
+
+
+def _in_double_quotes(match: re.Match[str]) -> str:
+    return _ESCAPED.sub("", match[0]) if match[0].startswith('"') else ""
 
 
 def words_of(text: str) -> list[str]:
@@ -113,25 +129,3 @@ def _shell(words: list[str]) -> tuple[str, str] | None:
                 if not flag.startswith(("-", "+")):
                     break
     return None
-
-
-def _outside_quotes(text: str) -> tuple[str, str]:
-    """The text without what stands in quotes, and without what stands in single quotes."""
-    bare: list[str] = []
-    expanded: list[str] = []
-    quote, escaped = "", False
-    for character in text:
-        if escaped:
-            escaped = False
-            bare.append("x")
-            expanded.append("x")
-        elif character == "\\" and quote != "'":
-            escaped = True
-        elif character == quote or (not quote and character in "'\""):
-            quote = "" if quote else character
-            bare.append(character)
-            expanded.append(character)
-        else:
-            bare.append("x" if quote else character)
-            expanded.append("x" if quote == "'" else character)
-    return "".join(bare), "".join(expanded)

@@ -279,6 +279,7 @@ def test_what_lies_deep_or_long_is_read_all_the_same() -> None:
         ("$TargetDedicatedNodes = min(10, $PendingTasks)", (0, None)),
         ("$TargetDedicatedNodes = $PendingTasks + 3", (3, None)),
         ("$TargetDedicatedNodes = 10 - $PendingTasks", (0, None)),
+        ("$TargetDedicatedNodes = 10 + -$PendingTasks", (0, None)),
         ("$TargetDedicatedNodes = time().hour > 8 ? 20 : 10", (10, None)),
         ("$TargetDedicatedNodes = 1 > 8 ? 20 : 10", (10, None)),
         ("x = 3; x = x * 2; $TargetDedicatedNodes = x / 4 + 2 * (x - 1)", (11, None)),
