@@ -8,7 +8,7 @@ commands that nothing in the script guards: a test before, `||` beside, or the r
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -71,13 +71,24 @@ def check(desired: Desired) -> Iterator[Finding]:
 
 def _task(task: Part, what: str) -> Iterator[Finding]:
     text = task.get("commandLine")
-    for found, remedy in hazards(text) if isinstance(text, str) else ():
+    downloads = tuple(map(_download, task.items("resourceFiles")))
+    for found, remedy in hazards(text, downloads) if isinstance(text, str) else ():
         message = f"expected {what} that can run again on a node, found {found}: {remedy}"
         yield task.warning(message, "commandLine")
 
 
-def hazards(command_line: str) -> list[tuple[str, str]]:
-    """What in the command line is not safe to run again, each with the remedy. No arguments that may be secret."""
+def _download(file: Part) -> str:
+    """Where a resource file is put at every run: a path, or a folder with a slash at the end ("" is the whole working
+    directory) for the blobs of a container."""
+    path = str(file.get("filePath") or "")
+    return path if file.get("httpUrl") else f"{path.rstrip('/')}/" if path else ""
+
+
+def hazards(command_line: str, downloads: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """What in the command line is not safe to run again, each with the remedy. No arguments that may be secret.
+
+    *downloads* are the paths of the resource files, which the service puts there again at every run.
+    """
     script = script_of(command_line)
     if script is None:
         if shell_of(command_line):
@@ -88,7 +99,7 @@ def hazards(command_line: str) -> list[tuple[str, str]]:
     except ValueError:  # quotes that do not end: the shell would refuse it as well, or reads it otherwise than we do
         return []
     found: list[tuple[str, str]] = []
-    past = _Past()
+    past = _Past(tuple(downloads))
     for command in commands:
         if any("mktemp" in word for word in command.words):
             return found  # from here on in a fresh directory, as likely as not
@@ -104,8 +115,17 @@ def hazards(command_line: str) -> list[tuple[str, str]]:
 class _Past:
     """Paths that earlier commands *named*, and those that they removed or wrote anew."""
 
+    downloads: tuple[str, ...] = ()
     named: set[str] = field(default_factory=set)
     fresh: set[str] = field(default_factory=set)
+
+    def has_made(self, path: str) -> bool:
+        """Whether *path* may be there again: an earlier command named it, or it is downloaded."""
+        relative = path.removeprefix("./")
+        return path in self.named or any(
+            relative == one or (one.endswith("/") and relative.startswith(one)) or (not one and path[:1] not in "/$~")
+            for one in self.downloads
+        )
 
     def is_fresh(self, path: str) -> bool:
         """Whether *path* is new at every run, as far as the script shows. A command's output may be any path."""
@@ -134,7 +154,7 @@ def _hazards(command: Command, past: _Past) -> Iterator[tuple[str, str]]:
             yield f"'{name} {_shown(target)}'", f"it fails where the name exists, write {_ACCOUNTS[name]}"
         case "ln" if command.has("s", "--symbolic") and not command.has("f", "--force") and target in stale:
             yield f"'ln -s ... {_shown(target)}'", "it fails where the link exists, write ln -sfn"
-        case "mv" if len(arguments) > 1 and not past.named.intersection(arguments[:-1]):
+        case "mv" if len(arguments) > 1 and not any(map(past.has_made, arguments[:-1])):
             yield f"'mv {_shown(arguments[0])}'", "its source is gone at the second run, copy it or test first"
         case "git" if "clone" in arguments:
             yield from _clone(arguments[arguments.index("clone") + 1 :], past)

@@ -458,6 +458,21 @@ def test_what_cannot_run_again_is_found_in_scripts(script: str, expected: list[s
     assert [one for one, _ in hazards(f"/bin/sh -c '{quoted}'")] == expected
 
 
+@pytest.mark.parametrize(
+    ("files", "safe"),
+    [
+        ([], False),
+        ([{"httpUrl": "https://h/a", "filePath": "a"}], True),
+        ([{"httpUrl": "https://h/a", "filePath": "b"}], False),
+        ([{"storageContainerUrl": "https://h/c", "filePath": "in"}], False),
+        ([{"autoStorageContainerName": "c"}], True),
+    ],
+)
+def test_what_is_downloaded_at_every_run_may_be_moved(world: Any, files: list[dict[str, str]], safe: bool) -> None:
+    task = {"commandLine": "mv a /mnt/a", "resourceFiles": files}
+    assert (found(world, world.pool(), job(world, jobPreparationTask=task)) == []) is safe
+
+
 def test_a_preparation_that_cannot_run_again_is_warned_of_with_the_remedy(world: Any) -> None:
     task = {"commandLine": "git clone https://user:token@h/r.git"}
     assert found(world, world.pool(), job(world, jobPreparationTask=task)) == [
