@@ -96,6 +96,7 @@ def replace(w: World, task: Task, body: object) -> None:
     """PUT: new constraints; what is left out takes its default again (S24, R17:tasks)."""
     if task.state == "completed":
         raise refuse(w.switches.replace_completed_task_code)
+    _refuse_if_deleting(w.jobs[task.job])
     constraints = read_body(TASK_UPDATE, body)["constraints"]
     constraints.setdefault("maxTaskRetryCount", w.jobs[task.job].spec["constraints"]["maxTaskRetryCount"])
     task.spec["constraints"] = constraints
