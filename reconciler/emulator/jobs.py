@@ -266,7 +266,7 @@ def _check_end(w: World, job: Job) -> None:
 
 
 def _all_complete(w: World, job: Job) -> bool:
-    if not w.tasks_of_job[job.key]:
+    if not job.tasks_made:
         return w.switches.empty_job_completes
     return not w.waiting[job.key] and not w.busy[job.key] and not w.blocked[job.key]
 

@@ -35,6 +35,8 @@ class Execution:
     """Ticks that earlier tries of a task took."""
     upload_failed: bool = False
     """An output file of the task could not be uploaded."""
+    not_started: bool = False
+    """The command could not be started: a pre-processing error."""
 
     @property
     def succeeded(self) -> bool:

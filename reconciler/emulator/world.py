@@ -91,6 +91,11 @@ class World:
         """Have the owner of that entity look at it again before the present transaction ends."""
         self._touched[(table, key)] = None
 
+    def touch_first(self, table: str, key: str) -> None:
+        """As `touch`, but before all who are waiting to be looked at."""
+        self.touch(table, key)
+        self._touched.move_to_end((table, key), last=False)
+
     def next_touched(self) -> tuple[str, str] | None:
         if not self._touched:
             return None
