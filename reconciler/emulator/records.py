@@ -253,6 +253,8 @@ class Attendance:
     """Preparation need not run again before the next task here."""
     barred: bool = False
     """Preparation failed with waitForSuccess: no task of the job runs here until the node is reimaged (M)."""
+    interrupted: bool = False
+    """The preparation was ended because the job was, or was disabled."""
     tasks_ran: bool = False
     cleaned: list[str] = field(default_factory=list)
     """Directories already removed because their retention time is over."""

@@ -1,4 +1,4 @@
-"""What ends a job or lets its dependants go: exit conditions, the manager, the last task; over HTTP, on simulated time."""
+"""What ends a job or lets its dependants go: exit conditions, the manager, the last task. On simulated time."""
 
 from __future__ import annotations
 
