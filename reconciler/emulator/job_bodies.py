@@ -1,6 +1,9 @@
 """Bodies of requests on jobs and tasks as tables: property, kind, default, limits. Sources as in `fields`.
 
 A property that would change what runs and is not implemented is refused by name.
+One exception: a userIdentity is checked, given its defaults and shown, but every command runs as the user who started
+the emulator, because a process without privileges cannot take another identity. All tasks thus share one account, which
+is what scope `pool` asks for; scope `task`, elevation and accounts by name do not separate tasks here.
 """
 
 from __future__ import annotations

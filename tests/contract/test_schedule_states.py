@@ -228,3 +228,57 @@ def test_the_statistics_of_a_schedule_are_those_of_its_jobs(batch, ask, make):
     assert [one[name] for name in names] == ["1", "1", "2"]
     assert [all_of_it[name] for name in names] == ["2", "2", "4"]
     assert [round(seconds(stats)) for stats in (one, all_of_it)] == [150, 300]  # all tries
+
+
+def pools(ask):
+    return {pool["id"]: pool["state"] for pool in ask("GET", "/pools").json["value"] if pool["id"] != "p"}
+
+
+@pytest.mark.documented("E:BatchPoolLifetimeOption; M:BatchAutoPoolSpecification.keepAlive; deletion after completion")
+@pytest.mark.parametrize("operation", ["terminate", "delete", "end"])
+@pytest.mark.parametrize(
+    ("lifetime", "keep", "made", "left"),
+    [("jobschedule", False, 1, 0), ("jobschedule", True, 1, 1), ("job", False, 2, 0), ("job", True, 2, 2)],
+)
+def test_automatic_pools_go_with_what_they_live_for_unless_kept(
+    batch, ask, make, vm, operation, lifetime, keep, made, left
+):
+    auto = {"poolLifetimeOption": lifetime, "keepAlive": keep, "pool": {**vm, "targetDedicatedNodes": 1}}
+    schedule = {**HOURLY, "doNotRunAfter": "2026-01-01T01:30:00Z"}
+    make(schedule, poolInfo={"autoPoolSpecification": auto}, onAllTasksComplete="noaction", **RELEASED)
+    seen = set()
+    for number in (1, 2):
+        assert ask("POST", f"/jobs/s:job-{number}/tasks", {"id": "t", "commandLine": "true"}).status == 201
+        batch.advance(minutes=5)
+        assert ask("GET", f"/jobs/s:job-{number}/tasks/t").json["state"] == "completed"
+        seen |= pools(ask).keys()
+        if number == 1:
+            assert ask("POST", "/jobs/s:job-1/terminate").status == 202
+            batch.advance(minutes=5)
+            assert set(pools(ask).values()) == {"active"}, "its release still runs"
+            batch.advance(minutes=50)
+    assert len(seen) == made
+    if operation == "end":
+        assert ask("POST", "/jobs/s:job-2/terminate").status == 202
+        batch.advance(minutes=30)
+    else:
+        path = {"terminate": "/jobschedules/s/terminate", "delete": "/jobschedules/s"}[operation]
+        assert ask("POST" if operation == "terminate" else "DELETE", path).status == 202
+    batch.advance(minutes=5)
+    in_release = operation != "end"
+    assert len(pools(ask)) == (left or 1 if in_release else left)
+    batch.advance(minutes=30)
+    state = ask("GET", "/jobschedules/s").json.get("state")
+    assert (state, len(pools(ask))) == (None if operation == "delete" else "completed", left)
+
+
+@pytest.mark.documented("M:BatchJobUpdateOptions.poolInfo: keepAlive, for pools that live as long as the job")
+def test_keeping_a_pool_alive_can_be_decided_while_the_job_runs(batch, ask, vm):
+    for job_id, keep in (("kept", True), ("not-kept", False)):
+        auto = {"poolLifetimeOption": "job", "keepAlive": not keep, "pool": {**vm, "targetDedicatedNodes": 1}}
+        assert ask("POST", "/jobs", {"id": job_id, "poolInfo": {"autoPoolSpecification": auto}}).status == 201
+        auto["keepAlive"] = keep
+        assert ask("PATCH", f"/jobs/{job_id}", {"poolInfo": {"autoPoolSpecification": auto}}).status == 200
+        assert ask("POST", f"/jobs/{job_id}/terminate").status == 202
+    batch.advance(minutes=1)
+    assert list(pools(ask)) == [ask("GET", "/jobs/kept").json["executionInfo"]["poolId"]]
