@@ -217,7 +217,6 @@ JOB_NETWORK = Record(
         "skipWithdrawFromVNet": Field(Flag(), default=False),
     }
 )
-_NO_PREEMPTION = "Preemption of tasks is not available"
 
 
 def _job_changeable(defaults: bool) -> dict[str, Field]:
@@ -226,7 +225,7 @@ def _job_changeable(defaults: bool) -> dict[str, Field]:
 
     return {
         "priority": Field(Number(-1000, 1000), default=default(0)),
-        "allowTaskPreemption": Field(Flag(refused=_NO_PREEMPTION), default=default(False)),
+        "allowTaskPreemption": Field(Flag(), default=default(False)),
         "maxParallelTasks": Field(Number(-1, but=frozenset({0})), default=default(-1)),
         "constraints": Field(JOB_CONSTRAINTS, default=default({})),
         "poolInfo": Field(POOL_INFO, required=defaults),
