@@ -152,12 +152,12 @@ def stop_preparations(w: World, job: Job) -> None:
 
 
 def stop_releases(w: World, job: Job, *, again: bool) -> None:
-    """The terminating job is deleted: its release is cut short, or forgotten, so that it runs once more (a switch)."""
+    """The job ends now, or is deleted while it ends: release is cut short, or forgotten, so that it runs once more."""
     for here in w.attendances_of_job[job.key].values():
-        _cut(w, here.release)
-        if again:
-            here.release = None
-        w.save(here)
+        if here.release is not None:
+            _cut(w, here.release)
+            here.release = None if again else here.release
+            _released(w, here)
 
 
 def holds(w: World, node: Node, jobs: list[Job]) -> bool:
@@ -166,8 +166,9 @@ def holds(w: World, node: Node, jobs: list[Job]) -> bool:
     here = [w.attendances_of_job[job.key][f"{job.key}/{node.key}"] for job in jobs]
     if reading == "run" and node.state in UP:
         for one in here:
-            if "jobReleaseTask" in w.jobs[one.job].spec:
-                _release(w, w.jobs[one.job], one)
+            job = w.jobs[one.job]
+            if "jobReleaseTask" in job.spec and job.ended is None:
+                _release(w, job, one)
     return reading != "none" and any(one.release is not None and one.release.run is not None for one in here)
 
 

@@ -227,7 +227,8 @@ def settle(w: World, job: Job) -> None:
 
 
 def _complete(w: World, job: Job) -> None:
-    """The ETag stays (R26:jobs)."""
+    """The ETag stays (R26:jobs). Of a job that is forced to end, a release may still run on a node that leaves."""
+    attendance.stop_releases(w, job, again=False)
     job.ended = w.now
     _enter(w, job, "completed")
     for here in w.attendances_of_job[job.key].values():
