@@ -48,6 +48,7 @@ def _prepare(w: World, job: Job, node: Node) -> bool:
     here = of(w, job, node)
     if not here.prepared and (here.preparation is None or here.preparation.run is None):
         here.preparation = Execution(w.now, run=runs.begin_preparation(w, job, node, here.key))
+        here.interrupted = False
         w.save(here)
     return here.prepared or not job.spec["jobPreparationTask"]["waitForSuccess"]
 
@@ -90,12 +91,12 @@ def _prepared(w: World, job: Job, here: Attendance, execution: Execution) -> Non
 
 
 def node_rebooted(w: World, node: Node, jobs: list[Job]) -> None:
-    """What was running here starts over once the node is back; a preparation that succeeded as its job says (DR)."""
+    """What was running here starts over once the node is back; a preparation that had completed as its job says (M)."""
     for job in jobs:
         here = w.attendances_of_job[job.key].get(f"{job.key}/{node.key}")
         if here is None:
             continue
-        done = here.preparation is not None and here.preparation.succeeded
+        done = here.preparation is not None and here.preparation.state == "completed"
         if not done or job.spec["jobPreparationTask"]["rerunOnNodeRebootAfterSuccess"]:
             here.prepared = False
         for execution in (here.preparation, here.release):
@@ -114,7 +115,7 @@ def node_reimaged(w: World, node: Node, jobs: list[Job]) -> None:
             continue
         for execution in (here.preparation, here.release):
             _cut(w, execution)
-        here.prepared = here.barred = here.tasks_ran = False
+        here.prepared = here.barred = here.interrupted = here.tasks_ran = False
         here.cleaned = []
         w.save(here)
         w.touch("jobs", job.key)
@@ -146,17 +147,17 @@ def stop_preparations(w: World, job: Job) -> None:
     for here in w.attendances_of_job[job.key].values():
         if here.preparation is not None and here.preparation.state == "running":
             _cut(w, here.preparation)
-            here.prepared = False
+            here.prepared, here.interrupted = False, True
             w.save(here)
 
 
 def stop_releases(w: World, job: Job, *, again: bool) -> None:
-    """The terminating job is deleted: its release is cut short, or forgotten, so that it runs once more (a switch)."""
+    """The job ends now, or is deleted while it ends: release is cut short, or forgotten, so that it runs once more."""
     for here in w.attendances_of_job[job.key].values():
-        _cut(w, here.release)
-        if again:
-            here.release = None
-        w.save(here)
+        if here.release is not None:
+            _cut(w, here.release)
+            here.release = None if again else here.release
+            _released(w, here)
 
 
 def holds(w: World, node: Node, jobs: list[Job]) -> bool:
@@ -165,8 +166,9 @@ def holds(w: World, node: Node, jobs: list[Job]) -> bool:
     here = [w.attendances_of_job[job.key][f"{job.key}/{node.key}"] for job in jobs]
     if reading == "run" and node.state in UP:
         for one in here:
-            if "jobReleaseTask" in w.jobs[one.job].spec:
-                _release(w, w.jobs[one.job], one)
+            job = w.jobs[one.job]
+            if "jobReleaseTask" in job.spec and job.ended is None:
+                _release(w, job, one)
     return reading != "none" and any(one.release is not None and one.release.run is not None for one in here)
 
 
@@ -179,7 +181,7 @@ def release_all(w: World, job: Job) -> bool:
 
 
 def _release(w: World, job: Job, here: Attendance) -> bool:
-    if not _is_owed(w, job, here):
+    if not _is_owed(w, here):
         return True
     node = w.nodes.get(here.node)
     if node is None or node.state == "leavingpool":
@@ -194,15 +196,13 @@ def _release(w: World, job: Job, here: Attendance) -> bool:
     return node.state not in COMING and not w.switches.terminating_waits_for_lost_nodes
 
 
-def _is_owed(w: World, job: Job, here: Attendance) -> bool:
-    """Where tasks of the job ran and the preparation ran and completed, once (M, DR)."""
+def _is_owed(w: World, here: Attendance) -> bool:
+    """Once, where tasks of the job ran and the preparation ran and completed, in failure too (M, DR; E: completed)."""
+    if here.preparation is None or here.preparation.state != "completed":
+        return False
     if here.release is not None and here.release.state == "completed":
         return False
-    done = here.preparation
-    if done is None or done.state != "completed" or not here.tasks_ran:
-        return False
-    ended_well = done.succeeded or not job.spec["jobPreparationTask"]["waitForSuccess"]
-    return ended_well or w.switches.release_after_unfinished_preparation
+    return w.switches.release_after_unfinished_preparation if here.interrupted else here.tasks_ran
 
 
 def release_ended(w: World, here: Attendance, ended: Ended) -> None:
@@ -213,18 +213,22 @@ def release_ended(w: World, here: Attendance, ended: Ended) -> None:
         here.release.run = None
     else:
         failures.close(here.release, ended)
-    w.save(here)
-    w.touch("jobs", here.job)
-    w.touch("nodes", here.node)
+    _released(w, here)
 
 
 def release_timed_out(w: World, here: Attendance) -> None:
     if here.release is not None:
         w.kill(here.release.run)
         failures.cut_short(here.release, w.now, failures.time_limit_reached())
-        w.save(here)
-        w.touch("jobs", here.job)
-        w.touch("nodes", here.node)
+        _released(w, here)
+
+
+def _released(w: World, here: Attendance) -> None:
+    """Tell those who may have waited for this release, and look when its directory has to go."""
+    w.save(here)
+    w.touch("attendances", here.key)
+    w.touch("jobs", here.job)
+    w.touch("nodes", here.node)
 
 
 # --- directories

@@ -20,7 +20,7 @@ def matching_option(conditions: Json, execution: Execution) -> Json:
     if code is not None:
         ranges = conditions.get("exitCodeRanges", [])
         options += [entry["exitOptions"] for entry in ranges if entry["start"] <= code <= entry["end"]]
-    names = {"preProcessingError": code is None, "fileUploadError": execution.upload_failed}
+    names = {"preProcessingError": execution.not_started, "fileUploadError": execution.upload_failed}
     names["default"] = not execution.succeeded
     options += [conditions[name] for name, applies in names.items() if applies and name in conditions]
     return options[0] if options else {}

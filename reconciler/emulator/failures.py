@@ -66,6 +66,7 @@ def close(execution: Execution, ended: Ended, *, upload_first: bool = False) -> 
     execution.end = max(ended.at, execution.start)
     execution.exit_code = ended.exit_code
     execution.upload_failed = ended.upload_problem is not None
+    execution.not_started = ended.problem is not None
     execution.result = "success" if ended.exit_code == 0 and not execution.upload_failed else "failure"
     if ended.problem is not None:
         execution.failure = problem(ended.problem, ended.detail)

@@ -1,6 +1,9 @@
 """Bodies of requests on jobs and tasks as tables: property, kind, default, limits. Sources as in `fields`.
 
 A property that would change what runs and is not implemented is refused by name.
+One exception: a userIdentity is checked, given its defaults and shown, but every command runs as the user who started
+the emulator, because a process without privileges cannot take another identity. All tasks thus share one account, which
+is what scope `pool` asks for; scope `task`, elevation and accounts by name do not separate tasks here.
 """
 
 from __future__ import annotations
@@ -214,7 +217,6 @@ JOB_NETWORK = Record(
         "skipWithdrawFromVNet": Field(Flag(), default=False),
     }
 )
-_NO_PREEMPTION = "Preemption of tasks is not available"
 
 
 def _job_changeable(defaults: bool) -> dict[str, Field]:
@@ -223,7 +225,7 @@ def _job_changeable(defaults: bool) -> dict[str, Field]:
 
     return {
         "priority": Field(Number(-1000, 1000), default=default(0)),
-        "allowTaskPreemption": Field(Flag(refused=_NO_PREEMPTION), default=default(False)),
+        "allowTaskPreemption": Field(Flag(), default=default(False)),
         "maxParallelTasks": Field(Number(-1, but=frozenset({0})), default=default(-1)),
         "constraints": Field(JOB_CONSTRAINTS, default=default({})),
         "poolInfo": Field(POOL_INFO, required=defaults),

@@ -74,9 +74,16 @@ def _changeable(job: Job) -> None:
         raise refuse(ENDING[job.state])
 
 
+def _updatable(job: Job) -> None:
+    """No change while it is being enabled either: O says so of disable, of updates it is INFERRED."""
+    _changeable(job)
+    if job.state == "enabling":
+        raise refuse("OperationInvalidForCurrentState")
+
+
 def update(w: World, job: Job, body: object) -> None:
     """PATCH: what is named is replaced whole, nested defaults included (R24c:jobs_and_tasks); the rest is kept."""
-    _changeable(job)
+    _updatable(job)
     new = read_body(JOB_UPDATE, body)
     if "poolInfo" in new and job.state != "disabled" and not w.switches.own_pool_in_patch_is_accepted:
         raise _pool_is_fixed()
@@ -86,7 +93,7 @@ def update(w: World, job: Job, body: object) -> None:
 
 def replace(w: World, job: Job, body: object) -> None:
     """PUT: what is left out takes its default; the tasks of the job and its environment are kept (R26:jobs)."""
-    _changeable(job)
+    _updatable(job)
     new = read_body(JOB_REPLACE, body)
     _check_change(job, new)
     _apply(w, job, {*new, "metadata"}, new)
@@ -119,9 +126,7 @@ def _apply(w: World, job: Job, names: set[str], new: Json) -> None:
 
 def disable(w: World, job: Job, body: object) -> None:
     option = read_body(JOB_DISABLE, body)["disableTasks"]
-    _changeable(job)
-    if job.state == "enabling":
-        raise refuse("OperationInvalidForCurrentState")
+    _updatable(job)
     w.stamp(job)
     _disable(w, job, option)
 
@@ -141,12 +146,12 @@ def _disable(w: World, job: Job, option: str) -> None:
 
 
 def enable(w: World, job: Job) -> None:
-    """Active at once (R26:jobs)."""
+    """Active at once (R26:jobs), unless `timings` make the state in between last."""
     _changeable(job)
     if job.state not in ("disabled", "disabling"):
         raise refuse(w.switches.enable_active_job_code)
     w.stamp(job)
-    _enter(w, job, "active")
+    _enter(w, job, "enabling" if w.timings.enable_job else "active")
 
 
 def terminate_by_request(w: World, job: Job, body: object, *, force: bool = False) -> None:
@@ -213,6 +218,8 @@ def settle(w: World, job: Job) -> None:
                 _forget(w, job)
         case "disabling" if not w.busy[job.key]:
             _enter(w, job, "disabled")
+        case "enabling" if _waited(w, job, w.timings.enable_job):
+            _enter(w, job, "active")
         case "completed":
             pass
         case _:
@@ -220,7 +227,8 @@ def settle(w: World, job: Job) -> None:
 
 
 def _complete(w: World, job: Job) -> None:
-    """The ETag stays (R26:jobs)."""
+    """The ETag stays (R26:jobs). Of a job that is forced to end, a release may still run on a node that leaves."""
+    attendance.stop_releases(w, job, again=False)
     job.ended = w.now
     _enter(w, job, "completed")
     for here in w.attendances_of_job[job.key].values():
@@ -259,7 +267,7 @@ def _check_end(w: World, job: Job) -> None:
 
 
 def _all_complete(w: World, job: Job) -> bool:
-    if not w.tasks_of_job[job.key]:
+    if not job.tasks_made:
         return w.switches.empty_job_completes
     return not w.waiting[job.key] and not w.busy[job.key] and not w.blocked[job.key]
 

@@ -35,6 +35,8 @@ class Execution:
     """Ticks that earlier tries of a task took."""
     upload_failed: bool = False
     """An output file of the task could not be uploaded."""
+    not_started: bool = False
+    """The command could not be started: a pre-processing error."""
 
     @property
     def succeeded(self) -> bool:
@@ -251,6 +253,8 @@ class Attendance:
     """Preparation need not run again before the next task here."""
     barred: bool = False
     """Preparation failed with waitForSuccess: no task of the job runs here until the node is reimaged (M)."""
+    interrupted: bool = False
+    """The preparation was ended because the job was, or was disabled."""
     tasks_ran: bool = False
     cleaned: list[str] = field(default_factory=list)
     """Directories already removed because their retention time is over."""

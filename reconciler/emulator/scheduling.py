@@ -2,6 +2,7 @@
 
 Jobs by priority, then age; tasks in the order they were added. A node takes tasks up to its slots; with `spread` the
 least loaded node is next, with `pack` the fullest that still fits (E:BatchNodeFillType). affinityId is a wish only (M).
+Where there is no room, `preemption` may make some.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import heapq
 from collections.abc import Iterator
 from itertools import islice
 
-from reconciler.emulator import attendance, multi_instance
+from reconciler.emulator import attendance, multi_instance, preemption
 from reconciler.emulator.records import Job, Node, Pool, Task
-from reconciler.emulator.world import ALL_SLOTS, World, slots_of
+from reconciler.emulator.world import ALL_SLOTS, World, slots_of, taken_by
 
 
 class _FreeNodes:
@@ -31,7 +32,7 @@ class _FreeNodes:
 
     def _push(self, node: Node) -> bool:
         """Enter the node if it can take a task."""
-        if node.state not in ("idle", "running") or node.scheduling != "enabled" or node.intent is not None:
+        if not _takes_tasks(node):
             return False
         used = self._w.slots_used(node)
         if used >= self._slots:
@@ -69,10 +70,8 @@ class _FreeNodes:
             yield heapq.heappop(self._heap)
 
     def _fits(self, job: Job, task: Task, node: Node, used: int) -> bool:
-        if task.manager and not node.dedicated and not job.spec["jobManagerTask"]["allowLowPriorityNode"]:
-            return False
         needed = self._slots if task.exclusive else slots_of(task)
-        return used + needed <= self._slots and attendance.admits(self._w, job, node)
+        return used + needed <= self._slots and _suits(self._w, job, task, node)
 
     def take_idle(self, job: Job, count: int) -> list[Node]:
         """That many nodes without any task, if the pool has them and lets tasks run on several at once."""
@@ -89,6 +88,23 @@ class _FreeNodes:
     def put(self, node: Node) -> None:
         self._push(node)
 
+    def renew(self, node: Node) -> None:
+        """Note that more has changed at the node than one task it was taken for."""
+        self._heap = [entry for entry in self._heap if entry[2] != node.key]
+        heapq.heapify(self._heap)
+        self._push(node)
+
+
+def _takes_tasks(node: Node) -> bool:
+    return node.state in ("idle", "running") and node.scheduling == "enabled" and node.intent is None
+
+
+def _suits(w: World, job: Job, task: Task, node: Node) -> bool:
+    """Whether the task may run on the node at all, if it has room."""
+    if task.manager and not node.dedicated and not job.spec["jobManagerTask"]["allowLowPriorityNode"]:
+        return False
+    return attendance.admits(w, job, node)
+
 
 def schedule(w: World, pool: Pool) -> None:
     """Give waiting tasks to nodes as long as there is room."""
@@ -98,28 +114,35 @@ def schedule(w: World, pool: Pool) -> None:
     if not jobs:
         return
     free = _FreeNodes(w, pool)
+    lowest = preemption.lowest(w, pool)
     for job in sorted(jobs, key=lambda job: (-job.spec["priority"], job.created)):
-        _schedule_job(w, job, free)
+        _schedule_job(w, pool, job, free, others_give_way=lowest < job.spec["priority"])
 
 
-def _schedule_job(w: World, job: Job, free: _FreeNodes) -> None:
+def _schedule_job(w: World, pool: Pool, job: Job, free: _FreeNodes, *, others_give_way: bool) -> None:
     too_big = ALL_SLOTS + 1  # a size for which there was no room needs no second look in this pass
     for task in _in_order(w, job):
-        if not free or too_big == 1 or not _may_run_another(w, job):
+        if not (free or others_give_way) or too_big == 1 or not _may_run_another(w, job):
             return
         if multi_instance.NAME in task.spec:
             _schedule_group(w, job, task, free)
             continue
-        size = ALL_SLOTS if task.exclusive else slots_of(task)
+        size = taken_by(task)
         if size >= too_big and "affinityInfo" not in task.spec:
             continue
         node = free.take(job, task)
-        if node is None:
-            if not task.manager:
-                too_big = min(too_big, size)
-            continue
-        attendance.receive(w, task, [node])
-        free.put(node)
+        if node is not None:
+            attendance.receive(w, task, [node])
+            free.put(node)
+        elif others_give_way and (node := _make_room(w, pool, job, task)) is not None:
+            attendance.receive(w, task, [node])
+            free.renew(node)
+        elif not task.manager:
+            too_big = min(too_big, size)
+
+
+def _make_room(w: World, pool: Pool, job: Job, task: Task) -> Node | None:
+    return preemption.make_room(w, pool, job, task, lambda node: _takes_tasks(node) and _suits(w, job, task, node))
 
 
 def _in_order(w: World, job: Job) -> Iterator[Task]:

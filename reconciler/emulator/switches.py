@@ -109,6 +109,8 @@ class Timings:
     """From the taking of a sample until autoscale formulas can read it (D: about a minute)."""
     delete_pool: int = 3 * SECOND // 10
     """Least time a pool is shown as deleting (R26: about five seconds)."""
+    enable_job: int = 0
+    """Least time a job is shown as enabling (R26: active at once)."""
     delete_job: int = 3 * SECOND // 10
     """Least time a job is shown as deleting (R26: 16 seconds)."""
     terminate_job: int = SECOND // 10

@@ -96,6 +96,7 @@ def replace(w: World, task: Task, body: object) -> None:
     """PUT: new constraints; what is left out takes its default again (S24, R17:tasks)."""
     if task.state == "completed":
         raise refuse(w.switches.replace_completed_task_code)
+    _refuse_if_deleting(w.jobs[task.job])
     constraints = read_body(TASK_UPDATE, body)["constraints"]
     constraints.setdefault("maxTaskRetryCount", w.jobs[task.job].spec["constraints"]["maxTaskRetryCount"])
     task.spec["constraints"] = constraints
@@ -270,7 +271,7 @@ def _complete(w: World, task: Task) -> None:
     retention = parse_span(task.spec["constraints"]["retentionTime"])
     if retention < runs.FAR:
         w.wake(w.now + retention, "tasks", task.key)
-    w.touch("completed", task.key)
+    w.touch_first("completed", task.key)  # its exit decides before the job looks whether all tasks are complete
 
 
 def _count(w: World, task: Task, key: str, number: int) -> None:

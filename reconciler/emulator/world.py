@@ -91,6 +91,11 @@ class World:
         """Have the owner of that entity look at it again before the present transaction ends."""
         self._touched[(table, key)] = None
 
+    def touch_first(self, table: str, key: str) -> None:
+        """As `touch`, but before all who are waiting to be looked at."""
+        self.touch(table, key)
+        self._touched.move_to_end((table, key), last=False)
+
     def next_touched(self) -> tuple[str, str] | None:
         if not self._touched:
             return None
@@ -310,7 +315,7 @@ class World:
 
     def slots_used(self, node: Node) -> int:
         """Slots taken by preparing and running tasks; a task that runs alone takes all there can be."""
-        return sum(ALL_SLOTS if task.exclusive else slots_of(task) for task in self.tasks_on_node[node.key].values())
+        return sum(taken_by(task) for task in self.tasks_on_node[node.key].values())
 
 
 ALL_SLOTS = 256
@@ -321,6 +326,11 @@ def nodes_of(task: Task) -> list[str]:
     if task.subtasks:
         return [one.node for one in task.subtasks]
     return [] if task.node is None else [task.node]
+
+
+def taken_by(task: Task) -> int:
+    """Slots of a node the task takes while it is there: all if it runs alone."""
+    return ALL_SLOTS if task.exclusive else slots_of(task)
 
 
 def slots_of(task: Task) -> int:

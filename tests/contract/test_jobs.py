@@ -291,10 +291,10 @@ def test_a_job_that_cannot_be_is_refused(raw, new_id, settings, code, name):
 
 @pytest.mark.emulator_only
 def test_a_job_feature_that_is_not_available_is_refused_by_name(raw, new_id):
-    body = {"id": new_id("job"), "poolInfo": {"poolId": "nowhere"}, "allowTaskPreemption": True}
-    answer = raw("POST", "/jobs", body)
+    manager = {"id": "boss", "commandLine": "true", "containerSettings": {"imageName": "x"}}
+    answer = raw("POST", "/jobs", {"id": new_id("job"), "poolInfo": {"poolId": "nowhere"}, "jobManagerTask": manager})
     assert answer.status == 501
-    assert answer.values["PropertyName"] == "allowTaskPreemption"
+    assert answer.values["PropertyName"] == "containerSettings"
 
 
 @pytest.mark.documented("D:jobs-and-tasks: priority orders jobs within a pool; M:BatchJob.maxParallelTasks")

@@ -53,3 +53,11 @@ def test_a_schedule_adds_up_its_jobs(client, new_id, shared_pool, finished):
     stats = client.get_job_schedule(schedule_id, expand=["stats"]).job_schedule_statistics
     assert (stats.succeeded_tasks_count, stats.failed_tasks_count) == (1, 0)
     client._delete_job_schedule_internal(schedule_id, force=True)
+
+
+@pytest.mark.documented("Azure updates: lifetime statistics of jobs and pools are retired since 30 April 2023")
+@pytest.mark.parametrize("path", ["/lifetimejobstats", "/lifetimepoolstats"])
+@pytest.mark.parametrize("version", ["2025-06-01", "2020-09-01.12.0"])
+def test_statistics_of_the_accounts_lifetime_are_refused_by_name(raw, path, version):
+    answer = raw("GET", path, query=f"api-version={version}")
+    assert (answer.status, answer.code, answer.values["Reason"]) == (501, "NotImplemented", f"GET {path}")

@@ -66,6 +66,22 @@ def test_a_leaving_node_runs_owed_release_of_a_job_that_goes_on_if_chosen(new_ac
     assert len(account.driver.words("rel")) == releases
 
 
+def test_a_job_forced_to_end_has_no_release_running_or_to_come_on_a_leaving_node(new_account):
+    account = new_account(release_on_leaving_nodes="run")
+    job = ran(account)
+    other = account.job("other", **PREPARED)
+    account.task(other)
+    account.pass_time(10)
+    account.do(jobs.terminate_by_request, other, None, force=True)
+    account.pass_time(5)
+    account.do(pools.resize, account.w.pools["p"], {"targetDedicatedNodes": 0})
+    account.pass_time(5)
+    assert (len(account.driver.words("rel")), len(account.driver.live)) == (1, 1), "of the job that goes on"
+    account.do(jobs.terminate_by_request, job, None, force=True)
+    account.pass_time(5)
+    assert (job.state, account.driver.live, account.nodes()) == ("completed", {}, [])
+
+
 @pytest.mark.parametrize(
     ("reading", "with_nodes", "without"),
     [("current-and-target", False, True), ("current", False, True), ("target", False, True)],
