@@ -29,12 +29,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     from reconciler.cli.running import ask, converge, report
     from reconciler.cli.show import painter
-    from reconciler.cli.stack import choose_target, load_manifests
+    from reconciler.cli.stack import choose_target, load_checked
     from reconciler.errors import UnsafePlan
     from reconciler.plan import too_much
     from reconciler.render.text import plan_text
 
-    desired = load_manifests(arguments)
+    desired = load_checked(arguments)
     target = choose_target(arguments, desired.stack)
     print(f"Target: {target}\n")
     plan, context = asyncio.run(plan_of(arguments, desired, target))

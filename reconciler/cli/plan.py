@@ -30,12 +30,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     from reconciler.cli.apply import plan_of
     from reconciler.cli.show import painter
-    from reconciler.cli.stack import choose_target, load_manifests, load_snapshot
+    from reconciler.cli.stack import choose_target, load_checked, load_snapshot
     from reconciler.plan import too_much
     from reconciler.render.json import plan_json
     from reconciler.render.text import plan_text
 
-    desired = load_manifests(arguments)
+    desired = load_checked(arguments)
     snapshot = load_snapshot(arguments) if arguments.live is not None else None
     target = snapshot or choose_target(arguments, desired.stack)
     print(f"Target: {target}", file=sys.stderr if arguments.format == "json" else sys.stdout)

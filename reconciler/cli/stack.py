@@ -69,6 +69,16 @@ def load_manifests(arguments: argparse.Namespace) -> Desired:
     return load(arguments.paths, variables=_variables(arguments), environment=os.environ)
 
 
+def load_checked(arguments: argparse.Namespace) -> Desired:
+    """The desired state, with the mistakes that lint finds among those of the manifests. Its warnings are for
+    `validate`: a plan is read for what will happen."""
+    from reconciler.cli.linting import check_stack
+
+    desired = load_manifests(arguments)
+    check_stack(desired)
+    return desired
+
+
 def _variables(arguments: argparse.Namespace) -> dict[str, str]:
     values: dict[str, str] = {}
     for path in arguments.var_file:

@@ -441,3 +441,15 @@ def test_replace_and_completed_contradict_each_other(bench: Any) -> None:
     ran = bench.apply("--replace", "job/j", "--detailed-exitcode")
     assert ran.code == 4
     assert "--replace asks for a new run" in ran.out
+
+
+def test_a_stack_that_lint_refuses_is_not_planned(bench: Any) -> None:
+    task = "- {id: t5, commandLine: /bin/true, dependsOn: {taskIds: [nothing]}}\n"
+    job = (bench.folder / "job.yaml").read_text("utf-8").replace("spec:\n", "spec:\n  usesTaskDependencies: true\n")
+    bench.write(job=job + task)
+    for command in ("plan", "apply"):
+        refused = bench.run(command, str(bench.folder))
+        assert refused.code == 64
+        assert "job.yaml:16:" in refused.err
+        assert "nothing" in refused.err
+    assert bench.writes() == []
