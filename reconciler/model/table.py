@@ -123,7 +123,7 @@ def normalise(model: type[Spec], raw: Mapping[str, Json], *, fill: bool = True) 
         if field.write_only:
             continue
         value = raw.get(field.name)
-        if value is None and fill and field.default not in (ABSENT, SERVICE_CHOSEN) and field.counts(raw):
+        if value in (None, []) and fill and field.default not in (ABSENT, SERVICE_CHOSEN) and field.counts(raw):
             value = field.default
         if value is not None:
             value = _normal_value(field, value, fill)
