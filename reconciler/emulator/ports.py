@@ -103,6 +103,9 @@ class Nodes(NodeDriver, Protocol):
     def is_lively(self) -> bool:
         """Whether more may happen soon, so that it is worth while to poll often."""
 
+    def bell(self) -> int | None:
+        """A descriptor that can be read from while `poll` has news; None if only asking again and again can tell."""
+
     def stop(self) -> None:
         """End everything that runs on any node."""
 

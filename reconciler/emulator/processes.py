@@ -1,12 +1,13 @@
 """Process groups of this machine: whether one is alive, ending it, ending whatever a node or task has left behind.
 
-Used by `nodes`. A process belongs to a node or task if its environment says so, which also finds processes that have
-left their group or session. Without /proc only the group is ended.
+Also being told when one ends. Used by `nodes`. A process belongs to a node or task if its environment says so, which
+also finds processes that have left their group or session. Without /proc only the group is ended.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from contextlib import suppress
@@ -14,6 +15,34 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _PATIENCE = 2.0  # seconds for killed processes to go
+
+
+class Bell:
+    """Rings when one of the watched processes has ended, so that nobody has to look again and again.
+
+    Where the system has no descriptors for processes there is nothing to wait for, and *descriptor* is None.
+    """
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll() if hasattr(select, "epoll") and hasattr(os, "pidfd_open") else None
+        self._watched: dict[int, int] = {}
+
+    @property
+    def descriptor(self) -> int | None:
+        return None if self._epoll is None else self._epoll.fileno()
+
+    def watch(self, pid: int) -> None:
+        if self._epoll is None or pid in self._watched:
+            return
+        with suppress(OSError):  # gone already, or no descriptor is left: then it is noticed a little later
+            descriptor = os.pidfd_open(pid)
+            self._watched[pid] = descriptor
+            self._epoll.register(descriptor, select.EPOLLIN)
+
+    def forget(self, pid: int) -> None:
+        descriptor = self._watched.pop(pid, None)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def birth(pid: int) -> str | None:

@@ -214,6 +214,9 @@ class SimulatedNodes:
     def is_lively(self) -> bool:
         return False
 
+    def bell(self) -> None:
+        return None
+
     def stop(self) -> None:
         """Forget all runs and remove all files."""
         self._live.clear()
