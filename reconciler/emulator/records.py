@@ -113,8 +113,10 @@ class Node:
     start: Execution | None = None
     intent: str | None = None
     """What waits for the node's tasks to end: reboot, reimage, deallocate or leave."""
+    awaits_retention: bool = False
+    """The intent waits for the retention time of the tasks' directories, too."""
     returns: int | None = None
-    """When a node that is unusable or preempted starts again; None: never."""
+    """When a node that something befell starts again; None: never."""
     tasks_run: int = 0
     tasks_succeeded: int = 0
     recent: list[list[str]] = field(default_factory=list)
