@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from reconciler.emulator import attendance, failures, runs, tasks
+from reconciler.emulator import attendance, failures, runs, tasks, usage
 from reconciler.emulator.errors import refuse
 from reconciler.emulator.node_bodies import NODE_DEALLOCATE, NODE_DISABLE, NODE_REBOOT, NODE_REIMAGE
 from reconciler.emulator.ports import Ended
@@ -23,6 +23,7 @@ _WHEN_NOT_READY = {
     "reimaging": "NodeBeingReimaged",
     "unusable": "NodeStateUnusable",
 }
+_NOT_PAID = ("deallocated", "preempted")
 _AWAY = ("leavingpool", "reimaging", "deallocating", "deallocated")
 
 
@@ -40,6 +41,7 @@ def make(w: World, pool: Pool, *, dedicated: bool) -> Node:
     node_id = f"tvmps_{digest}_{'d' if dedicated else 'p'}"
     node = Node(node_id, pool.key, dedicated, w.now, w.now, pool.nodes_made)
     w.add(node)
+    usage.begin(w, node)
     w.save(pool)
     return node
 
@@ -111,6 +113,10 @@ def check_ready(node: Node) -> None:
 
 def _enter(w: World, node: Node, state: str) -> None:
     if node.state != state:
+        if state in _NOT_PAID:
+            usage.end(w, node)
+        else:
+            usage.begin(w, node)
         node.state, node.state_time = state, w.now
         w.save(node)
         w.touch("nodes", node.key)
@@ -333,6 +339,7 @@ def fall_out(w: World, node: Node, state: str, returns: int | None) -> None:
 def _remove(w: World, node: Node) -> None:
     pool_id, node_id = w.pools[node.pool].id, node.id
     w.outbox.append(lambda driver: driver.drop_node(pool_id, node_id))
+    usage.end(w, node)
     w.remove(node)
     w.touch("pools", node.pool)
     for job in _jobs_here(w, node):

@@ -5,7 +5,7 @@ States and refusals follow O, M:BatchPoolUpdateOptions, R20:create_pools, R24c:p
 
 from __future__ import annotations
 
-from reconciler.emulator import machines, quotas
+from reconciler.emulator import machines, quotas, usage
 from reconciler.emulator.errors import bad_property, refuse
 from reconciler.emulator.pool_bodies import (
     NODE_REMOVE,
@@ -14,6 +14,7 @@ from reconciler.emulator.pool_bodies import (
     POOL_RESIZE,
     POOL_UPDATE,
     POOL_WHEN_EMPTY,
+    check_slots,
 )
 from reconciler.emulator.records import Json, Node, Pool, fold
 from reconciler.emulator.scaling_bodies import check_formula
@@ -71,6 +72,8 @@ def update(w: World, pool: Pool, body: object, *, legacy: bool = False) -> None:
     if names & set(POOL_WHEN_EMPTY) and not _is_empty(w, pool):
         name = sorted(names & set(POOL_WHEN_EMPTY))[0]
         raise refuse(w.switches.non_empty_pool_code, ("PropertyName", name), ("Reason", "The pool has nodes"))
+    after = pool.spec | new
+    check_slots(after["vmSize"], after["taskSlotsPerNode"])
     _apply(w, pool, names, new)
 
 
@@ -211,6 +214,7 @@ def _finish_deletion(w: World, pool: Pool) -> None:
     if w.now < due:
         w.wake(due, "pools", pool.key)
     elif not w.nodes_of_pool[pool.key]:
+        usage.close(w, pool)
         w.remove(pool)
 
 

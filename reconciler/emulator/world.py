@@ -26,6 +26,7 @@ from reconciler.emulator.records import (
     Sample,
     Schedule,
     Task,
+    Usage,
     fold,
     from_json,
     to_json,
@@ -55,6 +56,8 @@ class World:
         self.serial = 0
         self.pools: dict[str, Pool] = {}
         self.samples: dict[str, Sample] = {}
+        self.usages: dict[str, Usage] = {}
+        """Core hours of pools by interval."""
         self.nodes: dict[str, Node] = {}
         self.jobs: dict[str, Job] = {}
         self.schedules: dict[str, Schedule] = {}
@@ -182,13 +185,13 @@ class World:
                     self.remove(sample)
             case Sample():
                 self.samples_of_pool.get(entity.pool, {}).pop(key, None)
-            case Run() | Schedule():
+            case Run() | Schedule() | Usage():
                 pass
 
     def load(self, rows: dict[str, dict[str, Json]], serial: int) -> None:
         """Take over what a store held; everything is looked at in the next transaction."""
         self.serial = serial
-        for kind in (Pool, Sample, Node, Job, Schedule, Task, Attendance, Run):
+        for kind in (Pool, Sample, Usage, Node, Job, Schedule, Task, Attendance, Run):
             entities = [from_json(kind, row) for row in rows[kind.table].values()]
             for entity in sorted(entities, key=lambda item: getattr(item, "number", 0)):
                 self._index(entity)
@@ -221,7 +224,7 @@ class World:
             case Attendance():
                 self.attendances_of_job.setdefault(entity.job, {})[key] = entity
                 self.attendances_of_node.setdefault(entity.node, {})[key] = entity
-            case Run() | Schedule():
+            case Run() | Schedule() | Usage():
                 pass
 
     def _by_job(self) -> tuple[dict[str, Any], ...]:
