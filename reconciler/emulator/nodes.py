@@ -22,8 +22,17 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.emulator import packages, uploads
-from reconciler.emulator.ports import Ended, Launch
-from reconciler.emulator.processes import Bell, is_alive, kill_group, kill_marked
+from reconciler.emulator.ports import Ended, Launch, Meters
+from reconciler.emulator.processes import (
+    Bell,
+    has_meters,
+    is_alive,
+    kill_group,
+    kill_marked,
+    measure,
+    reap,
+)
+from reconciler.emulator.records import fold
 from reconciler.emulator.staging import StagingError, fetch_all
 from reconciler.emulator.switches import Limits
 from reconciler.emulator.times import from_unix_ns
@@ -68,6 +77,8 @@ class ProcessNodes:
         self._markers: set[str] = set()
         self._last_event = 0.0
         self._bell = Bell()
+        self._used: dict[str, Meters] = {}
+        """What ended commands have used, by pool."""
         self._shelf = state.resolve() / packages.FOLDER
         self._fetchers = ThreadPoolExecutor(4, "fetch")
         self._uploaders = ThreadPoolExecutor(4, "upload")
@@ -260,6 +271,16 @@ class ProcessNodes:
     def next_due(self) -> int | None:
         return None
 
+    def measure(self, pool: str) -> Meters | None:
+        """Of the machine's own accounts. What a command has put into a session of its own is not found."""
+        if not has_meters():
+            return None
+        leaders = set()
+        for live in self._live.values():
+            if fold(live.launch.pool) == fold(pool) and live.staging is None and live.upload is None:
+                leaders.add(live.child.pid if live.child is not None else _read_pid(live.control)[0])
+        return self._used.get(fold(pool), Meters()) + measure({pid for pid in leaders if pid is not None})
+
     def is_running(self) -> bool:
         """Whether anything is under way whose end only `poll` can tell."""
         return bool(self._live or self._ended or self._markers)
@@ -287,8 +308,11 @@ class ProcessNodes:
 
     def _check_process(self, live: _Live) -> None:
         """Tell the end, if it has come: of a child, or of a supervisor started before a restart."""
-        if live.child is not None and live.child.poll() is None:
-            return
+        if live.child is not None:
+            used = reap(live.child)
+            if used is None:
+                return
+            self._used[fold(live.launch.pool)] = self._used.get(fold(live.launch.pool), Meters()) + used
         pid, born = _read_pid(live.control)
         ended = _read_exit(live.control)
         if live.child is not None:

@@ -84,7 +84,8 @@ class Sample:
     table: ClassVar[str] = "samples"
     pool: str
     number: int
-    values: list[float]
+    values: list[float | None]
+    """None for what could not be measured."""
 
     @property
     def key(self) -> str:

@@ -214,6 +214,9 @@ class SimulatedNodes:
     def is_lively(self) -> bool:
         return False
 
+    def measure(self, pool: str) -> None:
+        return None
+
     def bell(self) -> None:
         return None
 

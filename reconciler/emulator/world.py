@@ -14,7 +14,7 @@ from typing import Any
 
 from reconciler.emulator.dependencies import Dependencies
 from reconciler.emulator.packages import Shelf
-from reconciler.emulator.ports import Launch, NodeDriver
+from reconciler.emulator.ports import Launch, Meters, NodeDriver
 from reconciler.emulator.records import (
     Attendance,
     Entity,
@@ -52,6 +52,10 @@ class World:
         self.limits = limits
         self.packages = Shelf()
         """The applications that can be referred to; whoever makes an account with a folder of them sets it."""
+        self.meters: Callable[[str], Meters | None] = lambda pool: None
+        """What the commands on the nodes of a pool have used; the engine asks its driver."""
+        self.last_meters: dict[str, tuple[int, Meters]] = {}
+        """By pool, as they were at the last sample, and when that was."""
         self.now = 0
         self.serial = 0
         self.pools: dict[str, Pool] = {}
@@ -181,6 +185,7 @@ class World:
             case Pool():
                 self.nodes_of_pool.pop(key, None)
                 self.roomy.pop(key, None)
+                self.last_meters.pop(key, None)
                 for sample in list(self.samples_of_pool.pop(key, {}).values()):
                     self.remove(sample)
             case Sample():

@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.emulator import nodes
 from reconciler.emulator.nodes import ProcessNodes
-from reconciler.emulator.ports import Launch
+from reconciler.emulator.ports import Launch, Meters
 from reconciler.emulator.processes import birth, kill_group
 
 
@@ -205,3 +205,29 @@ def test_a_group_is_spared_if_its_number_means_another_process_now(tmp_path):
         kill_group(other.pid, "1")
         assert other.poll() is None
         other.kill()
+
+
+def test_what_commands_use_is_measured_while_they_run_and_kept_when_they_have_ended(driver):
+    if driver.measure("p") is None:
+        pytest.skip("this system has no accounts of processes")
+    assert driver.measure("p") == Meters()
+    driver.start(launch(command="/bin/sh -c 'while [ ! -e go ]; do :; done'"))
+    running = eventually(lambda: (found := driver.measure("P")).cpu_seconds > 0.2 and found)
+    assert running.memory > 100_000
+    assert driver.measure("other") == Meters()
+    (driver.root("p", "n") / "workitems/j/job-1/t/wd/go").touch()
+    eventually(lambda: driver.poll(0))
+    ended = driver.measure("p")
+    assert ended.cpu_seconds >= running.cpu_seconds
+    assert ended.memory == 0
+
+
+def test_the_time_of_many_short_commands_adds_up(driver):
+    if driver.measure("p") is None:
+        pytest.skip("this system has no accounts of processes")
+    used = []
+    for number in range(3):
+        driver.start(launch(f"{number:08d}", command="/bin/sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done'"))
+        eventually(lambda: driver.poll(0))
+        used.append(driver.measure("p").cpu_seconds)
+    assert 0 < used[0] < used[1] < used[2]
