@@ -68,8 +68,8 @@ def _whole(function: Callable[[float], int]) -> Callable[[float], float]:
     return lambda item: float(function(item)) if math.isfinite(item) else item
 
 
-# D up to 2020 has lg, ln and log; no source at hand shows ceil, floor and round. They are taken all the same, since
-# formulas in use call them: component-wise like the others, and round goes away from zero at halves (both INFERRED).
+# lg, ln and log are in D. No source at hand shows ceil, floor and round: that they exist, work on each component and
+# that round goes away from zero at halves is INFERRED.
 _OF_EACH: dict[str, Callable[[float], float]] = {
     "lg": _logarithm(math.log2),
     "ln": _logarithm(math.log),
