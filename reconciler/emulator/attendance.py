@@ -12,7 +12,7 @@ from reconciler.emulator.times import parse_span
 from reconciler.emulator.world import World, nodes_of
 
 UP = ("idle", "running", "offline")
-COMING = ("creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "preempted")
+COMING = ("creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "preempted", "upgradingos")
 
 
 def of(w: World, job: Job, node: Node) -> Attendance:

@@ -151,9 +151,12 @@ class Emulator:
         """
         self.faults([{"kind": "chaos", "seed": seed, **settings}])
 
-    def lose_node(self, pool: str, node: str, *, seconds: float | None = None) -> None:
-        """The node becomes unusable, its tasks go back to the queue; it starts again after *seconds*, None: never."""
-        self._control("POST", "nodes", {"pool": pool, "node": node, "event": "unusable", "seconds": seconds})
+    def lose_node(self, pool: str, node: str, *, seconds: float | None = None, state: str = "unusable") -> None:
+        """The node becomes unusable, its tasks go back to the queue; it starts again after *seconds*, None: never.
+
+        *state* may also be unknown, for a node the service has lost sight of, or upgradingos.
+        """
+        self._control("POST", "nodes", {"pool": pool, "node": node, "event": state, "seconds": seconds})
 
     def preempt_node(self, pool: str, node: str, *, seconds: float | None = None) -> None:
         """A spot node is taken away; after *seconds* it is back under its id with an empty disk, None: never."""

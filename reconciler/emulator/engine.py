@@ -33,6 +33,7 @@ class Engine:
         limits: Limits | None = None,
     ) -> None:
         self.world = World(account, switches or Switches(), timings or Timings(), limits or Limits())
+        self.world.meters = driver.measure
         self._driver = driver
         self._store = store
         self._history: History | None = None

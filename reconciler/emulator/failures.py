@@ -91,9 +91,13 @@ def may_retry(ended: Ended, done: int, allowed: int) -> bool:
     return retriable and (allowed == -1 or done < allowed)
 
 
-def again(execution: Execution, now: int, run: str) -> None:
-    """The next try of the same command; times are those of the most recent start (M:BatchTaskExecutionInfo)."""
-    execution.retry_count += 1
-    execution.last_retry = now
+def again(execution: Execution, now: int, run: str, *, counted: bool = True) -> None:
+    """The next try of the same command; times are those of the most recent start (M:BatchTaskExecutionInfo).
+
+    *counted*: after an exit code that is not 0; what the machine lost is no retry (M:BatchStartTaskInfo.retryCount).
+    """
+    if counted:
+        execution.retry_count += 1
+        execution.last_retry = now
     execution.start = now
     execution.run = run

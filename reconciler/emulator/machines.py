@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from reconciler.emulator import attendance, failures, runs, tasks
+from reconciler.emulator import attendance, failures, runs, tasks, usage
 from reconciler.emulator.errors import refuse
 from reconciler.emulator.node_bodies import NODE_DEALLOCATE, NODE_DISABLE, NODE_REBOOT, NODE_REIMAGE
 from reconciler.emulator.ports import Ended
@@ -23,6 +23,7 @@ _WHEN_NOT_READY = {
     "reimaging": "NodeBeingReimaged",
     "unusable": "NodeStateUnusable",
 }
+_NOT_PAID = ("deallocated", "preempted")
 _AWAY = ("leavingpool", "reimaging", "deallocating", "deallocated")
 
 
@@ -40,6 +41,7 @@ def make(w: World, pool: Pool, *, dedicated: bool) -> Node:
     node_id = f"tvmps_{digest}_{'d' if dedicated else 'p'}"
     node = Node(node_id, pool.key, dedicated, w.now, w.now, pool.nodes_made)
     w.add(node)
+    usage.begin(w, node)
     w.save(pool)
     return node
 
@@ -78,9 +80,11 @@ def start_by_request(w: World, node: Node) -> None:
 
 
 def disable_scheduling(w: World, node: Node, body: object) -> None:
-    """No new tasks; those running are treated as the option says (M:BatchNodeDisableSchedulingOptions)."""
+    """No new tasks; those running are treated as the option says (M:BatchNodeDisableSchedulingOptions).
+
+    It depends on the scheduling state alone, whatever else the node is doing (O:disable_node_scheduling).
+    """
     option = read_body(NODE_DISABLE, body or {})["nodeDisableSchedulingOption"]
-    check_ready(node)
     if node.scheduling == "disabled":
         raise refuse("NodeAlreadyInTargetSchedulingState")
     node.scheduling = "disabled"
@@ -109,6 +113,10 @@ def check_ready(node: Node) -> None:
 
 def _enter(w: World, node: Node, state: str) -> None:
     if node.state != state:
+        if state in _NOT_PAID:
+            usage.end(w, node)
+        else:
+            usage.begin(w, node)
         node.state, node.state_time = state, w.now
         w.save(node)
         w.touch("nodes", node.key)
@@ -136,10 +144,10 @@ def settle(w: World, node: Node) -> None:
         case "leavingpool":
             if _waited(w, node, w.timings.leave_pool):
                 _remove(w, node)
-        case "unusable" | "preempted" if node.intent is None:
+        case "unusable" | "unknown" | "upgradingos" | "preempted" if node.intent is None:
             if node.returns is not None and _waited(w, node, node.returns - node.state_time):
                 _enter(w, node, "starting")
-        case _ if node.intent is not None and not w.tasks_on_node[node.key]:
+        case _ if node.intent is not None and _is_free(w, node):
             _carry_out(w, node)
         case "idle" | "running" | "offline":
             _enter(w, node, _state_by_work(w, node))
@@ -210,7 +218,7 @@ def start_ended(w: World, node: Node, ended: Ended) -> None:
         return
     lost = ended.exit_code is None and ended.problem is None
     if lost or failures.may_retry(ended, execution.retry_count, spec["maxTaskRetryCount"]):
-        failures.again(execution, w.now, runs.begin_start(w, node, spec))
+        failures.again(execution, w.now, runs.begin_start(w, node, spec), counted=not lost)
         w.save(node)
         return
     failures.close(execution, ended)
@@ -242,11 +250,24 @@ def stay(w: World, node: Node) -> None:
 
 def _clear(w: World, node: Node, option: str, intent: str) -> None:
     """Free the node of tasks, at once or when they are done, then do what is intended."""
-    node.intent = intent
+    node.intent, node.awaits_retention = intent, option == "retaineddata"
     w.save(node)
     _stop_tasks(w, node, option)
-    if not w.tasks_on_node[node.key]:
+    if _is_free(w, node):
         _carry_out(w, node)
+
+
+def _is_free(w: World, node: Node) -> bool:
+    """Whether no task is there any more nor, if that was asked for, the data of one (E:BatchNodeRebootKind)."""
+    if w.tasks_on_node[node.key]:
+        return False
+    if not node.awaits_retention:
+        return True
+    kept = [tasks.kept_until(task) for task in w.tasks.values() if node.key in task.ran_on and not task.cleaned]
+    until = max((at for at in kept if at is not None), default=0)
+    if w.now < until < w.now + runs.FAR:
+        w.wake(until + 1, "nodes", node.key)  # after the directories have gone
+    return w.now > until
 
 
 def _stop_tasks(w: World, node: Node, option: str) -> None:
@@ -260,7 +281,7 @@ def _stop_tasks(w: World, node: Node, option: str) -> None:
 def _carry_out(w: World, node: Node) -> None:
     if node.intent == "leave" and attendance.holds(w, node, _jobs_here(w, node)):
         return  # the end of the release looks here again
-    intent, node.intent = node.intent, None
+    intent, node.intent, node.awaits_retention = node.intent, None, False
     pool_id, node_id = w.pools[node.pool].id, node.id
     if node.start is not None and node.start.run is not None:
         w.kill(node.start.run)
@@ -301,7 +322,10 @@ def power_off(w: World, node: Node) -> None:
 
 
 def fall_out(w: World, node: Node, state: str, returns: int | None) -> None:
-    """The node becomes unusable or is preempted; a preempted one comes back with an empty disk (G:Azure/Batch#52)."""
+    """The node is in that state, without its tasks; a preempted one comes back with an empty disk (G:Azure/Batch#52).
+
+    That tasks leave a node which is lost sight of or upgraded as they do an unusable one is INFERRED.
+    """
     power_off(w, node)
     if state == "preempted":
         pool_id, node_id = w.pools[node.pool].id, node.id
@@ -315,6 +339,7 @@ def fall_out(w: World, node: Node, state: str, returns: int | None) -> None:
 def _remove(w: World, node: Node) -> None:
     pool_id, node_id = w.pools[node.pool].id, node.id
     w.outbox.append(lambda driver: driver.drop_node(pool_id, node_id))
+    usage.end(w, node)
     w.remove(node)
     w.touch("pools", node.pool)
     for job in _jobs_here(w, node):

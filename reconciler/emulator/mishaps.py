@@ -1,4 +1,6 @@
-"""What may befall a node, on request of a test: it becomes unusable, or a spot node is preempted. Used by `server`."""
+"""What may befall a node, on request of a test: it becomes unusable, is lost sight of or upgraded, or a spot node is
+preempted. Used by `server` and `simulation`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from reconciler.emulator.errors import ServiceError
 from reconciler.emulator.times import SECOND
 from reconciler.emulator.world import World
 
-EVENTS = ("unusable", "preempted")
+LOSSES = ("unusable", "unknown", "upgradingos")
+EVENTS = (*LOSSES, "preempted")
 _GONE = ("creating", "leavingpool")
 
 

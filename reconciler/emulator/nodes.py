@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 import uuid
@@ -21,8 +22,17 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.emulator import packages, uploads
-from reconciler.emulator.ports import Ended, Launch
-from reconciler.emulator.processes import is_alive, kill_group, kill_marked
+from reconciler.emulator.ports import Ended, Launch, Meters
+from reconciler.emulator.processes import (
+    Bell,
+    has_meters,
+    is_alive,
+    kill_group,
+    kill_marked,
+    measure,
+    reap,
+)
+from reconciler.emulator.records import fold
 from reconciler.emulator.staging import StagingError, fetch_all
 from reconciler.emulator.switches import Limits
 from reconciler.emulator.times import from_unix_ns
@@ -31,8 +41,9 @@ from reconciler.emulator.uploads import UploadError
 CONTROL = ".control"
 FOLDERS = ("shared", "startup", "volatile", "applications", "fsmounts", "workitems")
 _SUPERVISOR = Path(__file__).with_name("supervisor.sh")
+_KILLED = 128 + signal.SIGKILL  # of a command that ended its whole group, or that ran the machine out of memory
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_CLAIM_GRACE = 5.0  # seconds a supervisor may need from its claim to its pid file
+_CLAIM_GRACE = 5.0  # seconds a supervisor may need from making its pid file to writing it
 
 
 @dataclass(slots=True)
@@ -50,6 +61,8 @@ class _Live:
     exit: tuple[int, int] | None = None
     """Exit code and time of the command, while its output files are uploaded."""
     killed: bool = False
+    taken: bool = False
+    """Its supervisor has been seen at work since the emulator was started."""
 
 
 class ProcessNodes:
@@ -63,6 +76,9 @@ class ProcessNodes:
         self._ended: list[Ended] = []
         self._markers: set[str] = set()
         self._last_event = 0.0
+        self._bell = Bell()
+        self._used: dict[str, Meters] = {}
+        """What ended commands have used, by pool."""
         self._shelf = state.resolve() / packages.FOLDER
         self._fetchers = ThreadPoolExecutor(4, "fetch")
         self._uploaders = ThreadPoolExecutor(4, "upload")
@@ -109,7 +125,7 @@ class ProcessNodes:
         """Finish what a killed emulator had decided but not yet done: nodes, jobs and runs it no longer knows go."""
         for control in [*self._nodes.glob(f"*/*/startup/{CONTROL}/*"), *self._nodes.glob(f"*/*/*/*/*/*/{CONTROL}/*")]:
             pid, born = _read_pid(control)
-            if control.name not in runs and pid is not None and not (control / "exit").exists():
+            if control.name not in runs and pid is not None and _read_exit(control) is None:
                 kill_group(pid, born)
                 self._markers.add(f"AZ_BATCH_TASK_DIR={control.parent.parent}")
         for root in self._nodes.glob("*/*"):
@@ -145,12 +161,11 @@ class ProcessNodes:
         live = _Live(launch, directory, directory / CONTROL / launch.run)
         try:
             (directory / "wd").mkdir(parents=True, exist_ok=True)
-            live.control.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             self._fail(live, "ResourceDirectoryCreateFailed", str(error))
             return
         self._live[launch.run] = live
-        if (live.control / "claim").exists():
+        if (live.control / "pid").exists():
             return  # started before a restart of the emulator: taken over
         if launch.files or launch.common_files or launch.packages:
             live.staging = self._fetchers.submit(self._stage, launch, directory)
@@ -179,10 +194,8 @@ class ProcessNodes:
         program = _find_program(arguments, live.directory / "wd", environment["PATH"])
         if program is None:
             return self._fail(live, "CommandProgramNotFound", "No such file or directory")
-        fresh = not (live.control / "begun").exists()
-        (live.control / "begun").touch()
-        mode = "wb" if fresh and not live.launch.follows else "ab"
         try:
+            mode = "wb" if _make_control(live.control) and not live.launch.follows else "ab"
             with (live.directory / "stdout.txt").open(mode) as out, (live.directory / "stderr.txt").open(mode) as err:
                 live.child = subprocess.Popen(
                     ["/bin/sh", str(_SUPERVISOR), str(live.control), program, *arguments[1:]],
@@ -195,6 +208,8 @@ class ProcessNodes:
                 )
         except OSError as error:
             return self._fail(live, "CommandLaunchFailed", str(error))
+        self._bell.watch(live.child.pid)
+        return None
 
     def _environment(self, live: _Live) -> dict[str, str]:
         """Only what the service documents, and what any program needs; nothing of the emulator's own."""
@@ -229,6 +244,8 @@ class ProcessNodes:
             kill_group(pid, born)
         if live.child is not None:
             live.child.wait()
+        if pid is not None:
+            self._bell.forget(pid)
         self._markers.add(f"AZ_BATCH_TASK_DIR={live.directory}")
 
     def _sweep(self) -> None:
@@ -254,9 +271,23 @@ class ProcessNodes:
     def next_due(self) -> int | None:
         return None
 
+    def measure(self, pool: str) -> Meters | None:
+        """Of the machine's own accounts. What a command has put into a session of its own is not found."""
+        if not has_meters():
+            return None
+        leaders = set()
+        for live in self._live.values():
+            if fold(live.launch.pool) == fold(pool) and live.staging is None and live.upload is None:
+                leaders.add(live.child.pid if live.child is not None else _read_pid(live.control)[0])
+        return self._used.get(fold(pool), Meters()) + measure({pid for pid in leaders if pid is not None})
+
     def is_running(self) -> bool:
         """Whether anything is under way whose end only `poll` can tell."""
         return bool(self._live or self._ended or self._markers)
+
+    def bell(self) -> int | None:
+        """Readable while the supervisor of a run has ended and `poll` has not been called since."""
+        return self._bell.descriptor
 
     def is_lively(self) -> bool:
         """Whether a run was started or has ended within the last second, so that more may happen soon."""
@@ -276,34 +307,49 @@ class ProcessNodes:
             self._spawn(live)
 
     def _check_process(self, live: _Live) -> None:
+        """Tell the end, if it has come: of a child, or of a supervisor started before a restart."""
         if live.child is not None:
-            if live.child.poll() is None:
+            used = reap(live.child)
+            if used is None:
                 return
-            if not (live.control / "exit").exists() and _read_pid(live.control)[0] != live.child.pid:
-                live.child = None  # another supervisor, started before a restart, has this run
-        exit_file = live.control / "exit"
+            self._used[fold(live.launch.pool)] = self._used.get(fold(live.launch.pool), Meters()) + used
         pid, born = _read_pid(live.control)
-        if not exit_file.exists() and _may_live(live.control, pid, born):
+        ended = _read_exit(live.control)
+        if live.child is not None:
+            self._bell.forget(live.child.pid)
+            live.taken = pid == live.child.pid
+            live.child = None
+        if ended is None and _may_live(live.control, pid, born):
+            if pid is not None:
+                live.taken = True
+                self._bell.watch(pid)
             return
-        self._report(live, exit_file)
+        if pid is not None:
+            self._bell.forget(pid)
+        ended = ended or _read_exit(live.control)  # it may have been written since
+        if ended is None and live.taken:
+            ended = _KILLED, from_unix_ns(time.time_ns())
+        if ended is None:
+            self._lose(live)
+        else:
+            self._report(live, *ended)
 
-    def _report(self, live: _Live, exit_file: Path) -> None:
-        """Ended, with the code the supervisor wrote; without one the machine or somebody else has ended it."""
-        try:
-            code, at = int(exit_file.read_text()), exit_file.stat().st_mtime_ns
-        except (OSError, ValueError):
-            del self._live[live.launch.run]
-            self._markers.add(f"AZ_BATCH_TASK_DIR={live.directory}")
-            self._ended.append(Ended(live.launch.run, from_unix_ns(time.time_ns())))
-            return
+    def _lose(self, live: _Live) -> None:
+        """While no emulator was there to see, the machine was restarted, or somebody has ended the run."""
+        del self._live[live.launch.run]
+        self._markers.add(f"AZ_BATCH_TASK_DIR={live.directory}")
+        self._ended.append(Ended(live.launch.run, from_unix_ns(time.time_ns())))
+
+    def _report(self, live: _Live, code: int, at: int) -> None:
+        """Ended; over only when its output files are uploaded."""
         launch = live.launch
         due = [one for one in launch.outputs if uploads.is_due(one, code, may_be_retried=launch.may_be_retried)]
         if due:
-            live.exit = code, from_unix_ns(at)
+            live.exit = code, at
             live.upload = self._uploaders.submit(self._upload, live, due)
         else:
             del self._live[launch.run]
-            self._ended.append(Ended(launch.run, from_unix_ns(at), exit_code=code))
+            self._ended.append(Ended(launch.run, at, exit_code=code))
 
     def _upload(self, live: _Live, due: list[Mapping[str, Any]]) -> None:
         """In a thread. Done once: a mark says so, in case the emulator is killed before it has noted the end."""
@@ -338,20 +384,46 @@ class ProcessNodes:
         self._sweep()
 
 
+def _make_control(control: Path) -> bool:
+    """Make the directory; False if it was there, so that a supervisor of this run may have begun to write output."""
+    try:
+        control.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
+
+
 def _may_live(control: Path, pid: int | None, born: str) -> bool:
     if pid is not None:
         return is_alive(pid, born)
     with suppress(OSError):
-        return time.time() - (control / "claim").stat().st_mtime < _CLAIM_GRACE
+        return time.time() - (control / "pid").stat().st_mtime < _CLAIM_GRACE
     return False
 
 
 def _read_pid(control: Path) -> tuple[int | None, str]:
     try:
-        pid, _, born = (control / "pid").read_text().strip().partition(" ")
+        pid, _, born = _read_line(control / "pid").partition(" ")
         return int(pid), born
     except (OSError, ValueError):
         return None, ""
+
+
+def _read_exit(control: Path) -> tuple[int, int] | None:
+    """Exit code and time, if the supervisor has written them."""
+    file = control / "exit"
+    try:
+        return int(_read_line(file)), from_unix_ns(file.stat().st_mtime_ns)
+    except (OSError, ValueError):
+        return None
+
+
+def _read_line(file: Path) -> str:
+    """A line of the supervisor's; ValueError while it is not written to its end."""
+    text = file.read_text()
+    if not text.endswith("\n"):
+        raise ValueError(f"{file} is not whole")
+    return text.strip()
 
 
 def _find_program(arguments: list[str], directory: Path, path: str) -> str | None:

@@ -25,7 +25,7 @@ def _root(api: Api, request: Request) -> tuple[Path, str]:
     if task.node is None or task.node not in api.w.nodes or task.pool is None or task.node_id is None:
         raise refuse("TaskFilesUnavailable")
     root = api.nodes.root(task.pool, task.node_id) / task_directory(job, task.id)
-    if not root.is_dir():
+    if not files.is_directory(root):
         raise refuse("TaskFilesUnavailable")
     return root, f"{request.base}/jobs/{job.id}/tasks/{task.id}/files"
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from reconciler.emulator import pools, scaling
+import re
+
+from reconciler.emulator import pools, scaling, usage
 from reconciler.emulator.errors import bad_query
-from reconciler.emulator.times import parse_iso
+from reconciler.emulator.times import iso, parse_iso
 from reconciler.emulator.wire import Answer, Api, Request, check_conditions, listing, written
 
+_TIME = re.compile(r"\b(?:startTime|endTime)\b", re.IGNORECASE)
 _RUN = "Microsoft.Azure.Batch.Protocol.Entities.AutoScaleRun"
 
 
@@ -32,11 +35,26 @@ def evaluate(api: Api, request: Request) -> Answer:
 
 
 def usage_metrics(api: Api, request: Request) -> Answer:
-    """Always empty, as in every recording: core hours are not accounted here."""
-    for name in ("startTime", "endtime"):
-        text = request.query.get(name)
-        try:
-            parse_iso(text or "2000-01-01")
-        except ValueError as error:
-            raise bad_query(name, text or "", "A time is expected") from error
-    return listing(request, "poolusagemetrics", "poolusagemetrics", [])
+    """Without any bound in the query or the filter the last interval alone (O:list_pool_usage_metrics)."""
+    now = api.w.now
+    begin, end = usage.last_interval(now)
+    bounded = _TIME.search(request.query.get("$filter", "")) is not None
+    begin = _moment(request, "startTime", now - usage.DELAY - usage.INTERVAL, 0 if bounded else begin)
+    end = _moment(request, "endtime", now - usage.DELAY, end)
+    if end < begin:
+        raise bad_query("endtime", request.query.get("endtime", iso(end)), "The end is before the start")
+    items = [(key, lambda entry=entry: entry) for key, entry in usage.entries(api.w, begin, end)]
+    return listing(request, "poolusagemetrics", "poolusagemetrics", items)
+
+
+def _moment(request: Request, name: str, latest: int, default: int) -> int:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    try:
+        moment = parse_iso(text)
+    except (ValueError, OverflowError) as error:
+        raise bad_query(name, text, "A time is expected") from error
+    if moment > latest:
+        raise bad_query(name, text, f"Metrics are not there yet: the latest time possible is {iso(latest)}")
+    return moment

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reconciler.emulator import vm_sizes
 from reconciler.emulator.errors import bad_property, refuse
 from reconciler.emulator.fields import (
     COMMAND,
@@ -54,8 +55,9 @@ def _check_image(name: str, value: dict[str, Any]) -> None:
         value.setdefault("version", "latest")  # R20, R26
 
 
-def _check_scale(name: str, value: dict[str, Any]) -> None:
-    """Either targets or autoscale with a formula (M:BatchPoolCreateOptions)."""
+def _check_pool(name: str, value: dict[str, Any]) -> None:
+    """Either targets or autoscale with a formula; slots as the machines have cores (M:BatchPoolCreateOptions)."""
+    check_slots(value["vmSize"], value["taskSlotsPerNode"])
     targets = ("targetDedicatedNodes", "targetLowPriorityNodes")
     if value["enableAutoScale"]:
         for key in targets:
@@ -70,6 +72,13 @@ def _check_scale(name: str, value: dict[str, Any]) -> None:
     if "autoScaleFormula" in value or "autoScaleEvaluationInterval" in value:
         key = "autoScaleFormula" if "autoScaleFormula" in value else "autoScaleEvaluationInterval"
         raise bad_property(key, value[key], "The property is allowed only when enableAutoScale is true")
+
+
+def check_slots(vm_size: str, slots: int) -> None:
+    """Four for each core at most, where the size tells how many there are (M:BatchPool.taskSlotsPerNode)."""
+    cores = vm_sizes.cores(vm_size)
+    if cores is not None and slots > 4 * cores:
+        raise bad_property("taskSlotsPerNode", slots, f"At most {4 * cores} slots can be on a node of size {vm_size}")
 
 
 IMAGE = Record(
@@ -317,7 +326,7 @@ POOL_CREATE = Record(
         "taskSlotsPerNode": Field(Number(1, 256), default=1),
         "taskSchedulingPolicy": Field(SCHEDULING_POLICY, default={"nodeFillType": "Spread"}),
     },
-    check=_check_scale,
+    check=_check_pool,
 )
 POOL_UPDATE = Record({**POOL_ALWAYS, **POOL_WHEN_EMPTY})
 POOL_REPLACE = Record(

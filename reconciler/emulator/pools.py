@@ -5,7 +5,7 @@ States and refusals follow O, M:BatchPoolUpdateOptions, R20:create_pools, R24c:p
 
 from __future__ import annotations
 
-from reconciler.emulator import machines, quotas
+from reconciler.emulator import machines, quotas, usage
 from reconciler.emulator.errors import bad_property, refuse
 from reconciler.emulator.pool_bodies import (
     NODE_REMOVE,
@@ -14,6 +14,7 @@ from reconciler.emulator.pool_bodies import (
     POOL_RESIZE,
     POOL_UPDATE,
     POOL_WHEN_EMPTY,
+    check_slots,
 )
 from reconciler.emulator.records import Json, Node, Pool, fold
 from reconciler.emulator.scaling_bodies import check_formula
@@ -22,6 +23,10 @@ from reconciler.emulator.times import parse_span
 from reconciler.emulator.world import World
 
 _SCALE = ("targetDedicatedNodes", "targetLowPriorityNodes")
+# Codes of resize errors, for dedicated and for low-priority nodes (R26:scale_pools, G:nextflow, NET).
+_STOPPED = ("ResizeStopped", "ResizeStopped")
+_TIMED_OUT = ("AllocationTimedout", "AllocationTimedout")
+_QUOTA = ("AccountCoreQuotaReached", "AccountLowPriorityCoreQuotaReached")
 
 
 def find(w: World, pool_id: str) -> Pool:
@@ -67,6 +72,8 @@ def update(w: World, pool: Pool, body: object, *, legacy: bool = False) -> None:
     if names & set(POOL_WHEN_EMPTY) and not _is_empty(w, pool):
         name = sorted(names & set(POOL_WHEN_EMPTY))[0]
         raise refuse(w.switches.non_empty_pool_code, ("PropertyName", name), ("Reason", "The pool has nodes"))
+    after = pool.spec | new
+    check_slots(after["vmSize"], after["taskSlotsPerNode"])
     _apply(w, pool, names, new)
 
 
@@ -199,7 +206,7 @@ def settle(w: World, pool: Pool) -> None:
     elif pool.allocation_state == "resizing":
         _go_on_resizing(w, pool)
     elif pool.allocation_state == "stopping" and not _leaving(w, pool):
-        _end_resize(w, pool, "ResizeStopped", "due to a stop resize operation")
+        _end_resize(w, pool, _STOPPED, "due to a stop resize operation")
 
 
 def _finish_deletion(w: World, pool: Pool) -> None:
@@ -207,6 +214,7 @@ def _finish_deletion(w: World, pool: Pool) -> None:
     if w.now < due:
         w.wake(due, "pools", pool.key)
     elif not w.nodes_of_pool[pool.key]:
+        usage.close(w, pool)
         w.remove(pool)
 
 
@@ -221,7 +229,7 @@ def _go_on_resizing(w: World, pool: Pool) -> None:
     refused = _grow(w, pool)
     _shrink(w, pool)
     if refused:
-        _end_resize(w, pool, "AccountCoreQuotaReached", "because the account's quota was reached")
+        _end_resize(w, pool, _QUOTA, "because the account's quota was reached")
     elif _at_target(w, pool) and not _leaving(w, pool):
         pool.removing = []
         _allocation(w, pool, "steady")
@@ -237,17 +245,17 @@ def _watch_timeout(w: World, pool: Pool) -> None:
     for node in w.nodes_of_pool[pool.key].values():
         machines.stay(w, node)
     pool.removing = []
-    _end_resize(w, pool, "AllocationTimedout", "because the resize took too long")
+    _end_resize(w, pool, _TIMED_OUT, "because the resize took too long")
 
 
-def _end_resize(w: World, pool: Pool, code: str, why: str) -> None:
+def _end_resize(w: World, pool: Pool, codes: tuple[str, str], why: str) -> None:
     """Steady, with an error for each sort of node whose number is not the one asked for (R26:scale_pools)."""
     current = _count(w, pool)
     pool.resize_errors = [
         {"code": code, "message": f"Desired number of {sort} nodes could not be allocated {why}"}
-        for sort, have, want in (
-            ("dedicated", current[True], pool.target_dedicated),
-            ("low priority", current[False], pool.target_low_priority),
+        for sort, code, have, want in (
+            ("dedicated", codes[0], current[True], pool.target_dedicated),
+            ("low priority", codes[1], current[False], pool.target_low_priority),
         )
         if have != want
     ]

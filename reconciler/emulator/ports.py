@@ -44,6 +44,24 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class Meters:
+    """What commands use: processor time and bytes on disks since the driver was made, and memory at the moment."""
+
+    cpu_seconds: float = 0.0
+    memory: int = 0
+    disk_read: int = 0
+    disk_written: int = 0
+
+    def __add__(self, other: Meters) -> Meters:
+        return Meters(
+            self.cpu_seconds + other.cpu_seconds,
+            self.memory + other.memory,
+            self.disk_read + other.disk_read,
+            self.disk_written + other.disk_written,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """What became of a run: an exit code, or a problem before the start, or neither when it was lost."""
 
@@ -84,6 +102,9 @@ class NodeDriver(Protocol):
     def end_leftovers(self, pool: str, node: str, directory: str) -> None:
         """End what commands have left running in the background of a task directory."""
 
+    def measure(self, pool: str) -> Meters | None:
+        """What all commands on nodes of the pool have used; None if the driver has no meters."""
+
     def poll(self, now: int) -> Iterable[Ended]:
         """The runs that have ended since the last call."""
 
@@ -102,6 +123,9 @@ class Nodes(NodeDriver, Protocol):
 
     def is_lively(self) -> bool:
         """Whether more may happen soon, so that it is worth while to poll often."""
+
+    def bell(self) -> int | None:
+        """A descriptor that can be read from while `poll` has news; None if only asking again and again can tell."""
 
     def stop(self) -> None:
         """End everything that runs on any node."""

@@ -1,4 +1,4 @@
-"""What the emulator remembers: pools, nodes, jobs, tasks, a job's attendance at a node, and runs of commands.
+"""What the emulator remembers: pools, usage, nodes, jobs, tasks, a job's attendance at a node, and runs of commands.
 
 Plain data that turns into JSON and back; `world` holds them, `store` keeps them, the other modules change them.
 Times are ticks. Keys are ids folded to lower case, because ids are unique without regard to case (M).
@@ -84,11 +84,33 @@ class Sample:
     table: ClassVar[str] = "samples"
     pool: str
     number: int
-    values: list[float]
+    values: list[float | None]
+    """None for what could not be measured."""
 
     @property
     def key(self) -> str:
         return f"{self.pool}/{self.number}"
+
+
+@dataclass(slots=True)
+class Usage:
+    """What the nodes of a pool have used within one interval; *begin* is when it begins."""
+
+    table: ClassVar[str] = "usages"
+    pool: str
+    pool_id: str
+    vm_size: str
+    begin: int
+    node_ticks: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"{self.begin:020d}/{self.pool}/{self.vm_size}"
+
+    @property
+    def number(self) -> int:
+        """Older ones first."""
+        return self.begin
 
 
 @dataclass(slots=True)
@@ -113,8 +135,12 @@ class Node:
     start: Execution | None = None
     intent: str | None = None
     """What waits for the node's tasks to end: reboot, reimage, deallocate or leave."""
+    awaits_retention: bool = False
+    """The intent waits for the retention time of the tasks' directories, too."""
     returns: int | None = None
-    """When a node that is unusable or preempted starts again; None: never."""
+    """When a node that something befell starts again; None: never."""
+    counted_from: int | None = None
+    """Since when the node has been there to be paid for; None while it is not."""
     tasks_run: int = 0
     tasks_succeeded: int = 0
     recent: list[list[str]] = field(default_factory=list)
@@ -284,8 +310,11 @@ class Run:
         return self.id
 
 
-Entity = Pool | Sample | Node | Job | Schedule | Task | Attendance | Run
-_KINDS: tuple[type[Any], ...] = (Pool, Sample, Node, Job, Schedule, Task, Attendance, Run, Execution)
+Entity = Pool | Sample | Usage | Node | Job | Schedule | Task | Attendance | Run
+_KINDS: tuple[type[Any], ...] = (
+    *(Pool, Sample, Usage, Node, Job, Schedule, Task, Attendance, Run),
+    Execution,
+)
 _NAMES = {kind: tuple(one.name for one in fields(kind)) for kind in _KINDS}
 _EXECUTIONS = ("start", "execution", "preparation", "release")
 

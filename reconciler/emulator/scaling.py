@@ -4,8 +4,10 @@ Called by the operations and, whenever a pool is looked at, by the engine. The l
 Rules: O:enable_pool_auto_scale, D:batch-automatic-scaling, R18:scale_pools, R20:scale_pools.
 
 Samples are taken of pools with autoscale on only, so a history begins when it is switched on. Tasks and nodes are
-counted; $CPUPercent is the share of task slots in use and $WallClockSeconds the time the nodes have existed, because
-nodes have no meters here; for the same reason memory, disk and network are 0.
+counted, $WallClockSeconds is the time the nodes have existed. $CPUPercent, $MemoryBytes, $DiskReadBytes and
+$DiskWriteBytes are measured where the driver has meters; simulated commands use nothing, so there $CPUPercent is the
+share of task slots in use. Of what is not measured ($DiskBytes, $DiskReadOps, $DiskWriteOps, $NetworkInBytes,
+$NetworkOutBytes, else also memory and disk) there are no samples, and formulas meet the documented lack of data.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 
-from reconciler.emulator import autoscale, pools
+from reconciler.emulator import autoscale, pools, vm_sizes
 from reconciler.emulator.errors import refuse
 from reconciler.emulator.records import Json, Pool, Sample, Task
 from reconciler.emulator.scaling_bodies import (
@@ -28,6 +30,7 @@ from reconciler.emulator.world import World
 
 _PERIOD = 30 * SECOND  # between samples (D)
 _GAP = 30 * SECOND  # between two requests to enable autoscale on a pool (DE)
+_MEGABYTE = 1 << 20  # D: the average number of megabytes, in spite of the variable's name
 _USABLE = ("idle", "running")
 
 
@@ -108,7 +111,8 @@ def _take_sample(w: World, pool: Pool) -> None:
     pool.sampled = w.now
     w.save(pool)
     kept = w.samples_of_pool[pool.key]
-    w.add(Sample(pool.key, w.now, _measure(w, pool)))
+    values = {name: float(value) for name, value in _count(w, pool).items()} | _read_meters(w, pool)
+    w.add(Sample(pool.key, w.now, [values.get(name) for name in autoscale.METRICS]))
     while len(kept) > w.limits.samples_per_pool:
         w.remove(next(iter(kept.values())))
 
@@ -156,17 +160,18 @@ class _Readings(Mapping[str, autoscale.Metric]):
     """What formulas can read, computed when they do. A sample can be read some time after it was taken."""
 
     def __init__(self, w: World, pool: Pool) -> None:
-        self._now: list[float] | None = None
+        self._now: dict[str, float] | None = None
         self._w, self._pool = w, pool
 
     def __getitem__(self, name: str) -> autoscale.Metric:
         index = _INDEX[name]
         if self._now is None:
-            self._now = _measure(self._w, self._pool)
+            self._now = _count(self._w, self._pool)
         readable = self._w.now - self._w.timings.sample_delay
         taken = self._w.samples_of_pool[self._pool.key].values()
-        samples = [(one.number, one.values[index]) for one in taken if one.number <= readable]
-        return autoscale.Metric(self._now[index], samples)
+        measured = [(one.number, value) for one in taken if (value := one.values[index]) is not None]
+        current = self._now[name] if name in self._now else next((value for _, value in reversed(measured)), None)
+        return autoscale.Metric(current, [(at, value) for at, value in measured if at <= readable])
 
     def __iter__(self) -> Iterator[str]:
         return iter(_INDEX)
@@ -178,15 +183,34 @@ class _Readings(Mapping[str, autoscale.Metric]):
 _INDEX = {name: index for index, name in enumerate(autoscale.METRICS)}
 
 
-def _measure(w: World, pool: Pool) -> list[float]:
-    """The values of all metrics now, in the order of METRICS."""
+def _read_meters(w: World, pool: Pool) -> dict[str, float]:
+    """Averages of the nodes, or amounts, since the last sample. Without one before there is nothing to compare with."""
+    meters = w.meters(pool.id)
+    if meters is None:
+        return {}
+    before = w.last_meters.get(pool.key)
+    w.last_meters[pool.key] = w.now, meters
+    usable = sum(node.state in _USABLE for node in w.nodes_of_pool[pool.key].values())
+    values = {"$MemoryBytes": meters.memory / _MEGABYTE / usable if usable else 0.0}
+    if before is None or before[0] >= w.now:
+        return values
+    cores = usable * (vm_sizes.cores(pool.spec["vmSize"]) or 1)
+    seconds = max(meters.cpu_seconds - before[1].cpu_seconds, 0) * SECOND / (w.now - before[0])
+    return values | {
+        "$CPUPercent": min(100 * seconds / cores, 100.0) if cores else 0.0,
+        "$DiskReadBytes": float(max(meters.disk_read - before[1].disk_read, 0)),
+        "$DiskWriteBytes": float(max(meters.disk_written - before[1].disk_written, 0)),
+    }
+
+
+def _count(w: World, pool: Pool) -> dict[str, float]:
+    """The values now of the metrics that need no meters."""
     nodes = list(w.nodes_of_pool[pool.key].values())
     usable = [node for node in nodes if node.state in _USABLE]
     slots = pool.spec["taskSlotsPerNode"]
     used = sum(min(w.slots_used(node), slots) for node in usable)
     dedicated, low_priority = pools.current_counts(w, pool)
-    values = {
-        "$CPUPercent": 100 * used / (slots * len(usable)) if usable else 0,
+    values: dict[str, float] = {
         "$WallClockSeconds": sum(w.now - node.allocated for node in nodes) / SECOND,
         "$SampleNodeCount": len(usable),
         "$CurrentDedicatedNodes": dedicated,
@@ -196,7 +220,9 @@ def _measure(w: World, pool: Pool) -> list[float]:
         "$UsableNodeCount": len(usable),
         **_count_tasks(w, pool),
     }
-    return [float(values.get(name, 0)) for name in autoscale.METRICS]
+    if w.meters(pool.id) is None:
+        values["$CPUPercent"] = 100 * used / (slots * len(usable)) if usable else 0
+    return {name: float(value) for name, value in values.items()}
 
 
 def _count_tasks(w: World, pool: Pool) -> dict[str, int]:

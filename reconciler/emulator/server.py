@@ -136,6 +136,9 @@ class Server:
     # --- time
 
     async def _let_time_pass(self) -> None:
+        bell = self._nodes.bell()
+        if bell is not None:
+            asyncio.get_running_loop().add_reader(bell, self._changed.set)
         while not self._ending.is_set() and not self._is_idle_for_long():
             self._engine.tick(self._clock.now())
             self._changed.clear()

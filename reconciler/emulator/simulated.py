@@ -194,7 +194,7 @@ class SimulatedNodes:
     def root(self, pool: str, node: str) -> Path:
         """The node's directory, with the output of every command that was started there and not removed since."""
         if self._disk is None:
-            self._disk = Path(tempfile.mkdtemp(prefix="batch-simulation-"))
+            self._disk = Path(tempfile.mkdtemp(prefix="batch-simulation-")).resolve()
         root = self._disk / pool / node
         unwritten = self._unwritten.get((pool, node))
         if unwritten is None:
@@ -213,6 +213,12 @@ class SimulatedNodes:
 
     def is_lively(self) -> bool:
         return False
+
+    def measure(self, pool: str) -> None:
+        return None
+
+    def bell(self) -> None:
+        return None
 
     def stop(self) -> None:
         """Forget all runs and remove all files."""

@@ -302,9 +302,14 @@ class Simulation:
         """A seeded mixture of 429, 503, resets and latency for HTTP requests, in place of all other rules."""
         self.faults([{"kind": "chaos", "seed": seed, **settings}])
 
-    def lose_node(self, pool: str, node: str, *, seconds: float | None = None) -> None:
-        """The node becomes unusable, its tasks go back to the queue; it starts again after *seconds*, None: never."""
-        self._befall(mishaps.Mishap(pool, node, "unusable", seconds))
+    def lose_node(self, pool: str, node: str, *, seconds: float | None = None, state: str = "unusable") -> None:
+        """The node becomes unusable, its tasks go back to the queue; it starts again after *seconds*, None: never.
+
+        *state* may also be unknown, for a node the service has lost sight of, or upgradingos.
+        """
+        if state not in mishaps.LOSSES:
+            raise EmulatorError(f"state is one of {', '.join(mishaps.LOSSES)}, not {state!r}")
+        self._befall(mishaps.Mishap(pool, node, state, seconds))
 
     def preempt_node(self, pool: str, node: str, *, seconds: float | None = None) -> None:
         """A spot node is taken away; after *seconds* it is back under its id with an empty disk, None: never."""

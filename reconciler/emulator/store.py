@@ -13,7 +13,7 @@ from typing import Any
 
 from reconciler.emulator.encoding import to_text
 
-TABLES = ("pools", "samples", "nodes", "jobs", "schedules", "tasks", "attendances", "runs")
+TABLES = ("pools", "samples", "usages", "nodes", "jobs", "schedules", "tasks", "attendances", "runs")
 
 
 class SqliteStore:

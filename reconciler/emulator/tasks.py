@@ -310,15 +310,22 @@ def _forget_node(w: World, task: Task) -> None:
 
 def settle(w: World, task: Task) -> None:
     """Remove the directories once the retention time is over (M:BatchTaskConstraints.retentionTime)."""
-    if task.state != "completed" or task.cleaned:
+    due = kept_until(task)
+    if due is None or task.cleaned:
         return
-    due = task.state_time + parse_span(task.spec["constraints"]["retentionTime"])
     if w.now >= due:
         task.cleaned = True
         remove_directories(w, task)
         w.save(task)
     elif due < w.now + runs.FAR:
         w.wake(due, "tasks", task.key)
+
+
+def kept_until(task: Task) -> int | None:
+    """When the retention time of a completed task is over."""
+    if task.state != "completed":
+        return None
+    return task.state_time + parse_span(task.spec["constraints"]["retentionTime"])
 
 
 def remove_directories(w: World, task: Task) -> None:

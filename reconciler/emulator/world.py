@@ -14,7 +14,7 @@ from typing import Any
 
 from reconciler.emulator.dependencies import Dependencies
 from reconciler.emulator.packages import Shelf
-from reconciler.emulator.ports import Launch, NodeDriver
+from reconciler.emulator.ports import Launch, Meters, NodeDriver
 from reconciler.emulator.records import (
     Attendance,
     Entity,
@@ -26,6 +26,7 @@ from reconciler.emulator.records import (
     Sample,
     Schedule,
     Task,
+    Usage,
     fold,
     from_json,
     to_json,
@@ -51,10 +52,16 @@ class World:
         self.limits = limits
         self.packages = Shelf()
         """The applications that can be referred to; whoever makes an account with a folder of them sets it."""
+        self.meters: Callable[[str], Meters | None] = lambda pool: None
+        """What the commands on the nodes of a pool have used; the engine asks its driver."""
+        self.last_meters: dict[str, tuple[int, Meters]] = {}
+        """By pool, as they were at the last sample, and when that was."""
         self.now = 0
         self.serial = 0
         self.pools: dict[str, Pool] = {}
         self.samples: dict[str, Sample] = {}
+        self.usages: dict[str, Usage] = {}
+        """Core hours of pools by interval."""
         self.nodes: dict[str, Node] = {}
         self.jobs: dict[str, Job] = {}
         self.schedules: dict[str, Schedule] = {}
@@ -178,17 +185,18 @@ class World:
             case Pool():
                 self.nodes_of_pool.pop(key, None)
                 self.roomy.pop(key, None)
+                self.last_meters.pop(key, None)
                 for sample in list(self.samples_of_pool.pop(key, {}).values()):
                     self.remove(sample)
             case Sample():
                 self.samples_of_pool.get(entity.pool, {}).pop(key, None)
-            case Run() | Schedule():
+            case Run() | Schedule() | Usage():
                 pass
 
     def load(self, rows: dict[str, dict[str, Json]], serial: int) -> None:
         """Take over what a store held; everything is looked at in the next transaction."""
         self.serial = serial
-        for kind in (Pool, Sample, Node, Job, Schedule, Task, Attendance, Run):
+        for kind in (Pool, Sample, Usage, Node, Job, Schedule, Task, Attendance, Run):
             entities = [from_json(kind, row) for row in rows[kind.table].values()]
             for entity in sorted(entities, key=lambda item: getattr(item, "number", 0)):
                 self._index(entity)
@@ -221,7 +229,7 @@ class World:
             case Attendance():
                 self.attendances_of_job.setdefault(entity.job, {})[key] = entity
                 self.attendances_of_node.setdefault(entity.node, {})[key] = entity
-            case Run() | Schedule():
+            case Run() | Schedule() | Usage():
                 pass
 
     def _by_job(self) -> tuple[dict[str, Any], ...]:

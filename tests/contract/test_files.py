@@ -8,7 +8,8 @@ import pytest
 @pytest.fixture
 def task(client, make_job, shared_pool, finished):
     job_id = make_job(shared_pool)
-    command = "/bin/sh -c 'printf 0123456789; mkdir sub; echo a > \"sub/a b+c%.txt\"; ln -s /etc out; echo e >&2'"
+    make = 'mkdir sub; echo a > "sub/a b+c%.txt"; ln -s /etc out; ln -s ../.control hidden'
+    command = f"/bin/sh -c 'printf 0123456789; {make}; echo e >&2'"
     client.create_task(job_id, {"id": "t", "commandLine": command})
     node = finished(job_id, "t").node_info
     return {
@@ -100,8 +101,23 @@ def test_files_take_conditions_on_time(raw, task):
         "wd/out/passwd",
         "wd%2Fout%2Fpasswd",
         ".control",
+        "wd%2F..%2F.control",
+        "wd/hidden",
+        "wd%2Fhidden",
         "wd%00x",
+        "wd/stdout.txt%00.txt",
         "%2e%2e/%2e%2e/x",
+        "%2E%2E%2F%2E%2E%2Fx",
+        "..%5C..%5Cx",
+        "wd%5C..%5C..%5Cx",
+        "%252e%252e%252fx",
+        "..",
+        "wd/..",
+        "%2e%2e",
+        "/etc/passwd",
+        "//etc/passwd",
+        "wd/out/../../../x",
+        "%c0%ae%c0%ae/x",
         "nothing",
     ],
 )
@@ -110,6 +126,22 @@ def test_no_path_leads_out_of_the_directory(raw, task, path):
         answer = raw(method, f"{task['files']}/{path}")
         assert (answer.status, answer.code) == (404, "FileNotFound")
     assert raw("HEAD", f"{task['files']}/{path}").status == 404
+    below = f"{task['node_files']}/{task['root']}/{path}"
+    assert raw("HEAD", below).status == 404
+    assert (raw("GET", below).status, raw("DELETE", below).status) == (404, 404)
+
+
+@pytest.mark.emulator_only
+def test_a_link_in_place_of_the_directory_of_a_task_gives_nothing_away(raw, client, make_job, shared_pool, until):
+    job_id = make_job(shared_pool)
+    command = "mv $AZ_BATCH_TASK_DIR $AZ_BATCH_TASK_DIR-away; ln -s /etc $AZ_BATCH_TASK_DIR; sleep 60"
+    client.create_task(job_id, {"id": "t", "commandLine": f"/bin/sh -c '{command}'"})
+    until(lambda: raw("GET", f"/jobs/{job_id}/tasks/t/files").status == 409)
+    assert raw("GET", f"/jobs/{job_id}/tasks/t/files").code == "TaskFilesUnavailable"
+    assert raw("GET", f"/jobs/{job_id}/tasks/t/files/passwd").status == 409
+    info = client.get_task(job_id, "t").node_info
+    path = f"/pools/{info.pool_id}/nodes/{info.node_id}/files/{info.task_root_directory}"
+    assert raw("GET", f"{path}/passwd").status == 404
 
 
 @pytest.mark.documented("O:delete_task_file")

@@ -186,17 +186,63 @@ def test_an_unknown_application_package_is_refused(make_pool, raw, vm, new_id):
     assert answer.values == {"does-not-exist": "The specified application package does not exist."}
 
 
+IDENTITY = {"identityReference": {"resourceId": "/subscriptions/x"}}
+CONTAINER = {"containerSettings": {"imageName": "alpine"}}
+FILE = {"httpUrl": "http://127.0.0.1/x", "filePath": "x"}
+NOT_THERE = [
+    ("mountConfiguration", "/pools", {"mountConfiguration": [{"nfsMountConfiguration": {"source": "a"}}]}),
+    ("containerSettings", "/pools", {"startTask": {"commandLine": "x", **CONTAINER}}),
+    ("identityReference", "/pools", {"startTask": {"commandLine": "x", "resourceFiles": [FILE | IDENTITY]}}),
+    (
+        "autoStorageContainerName",
+        "/pools",
+        {"startTask": {"commandLine": "x", "resourceFiles": [{"autoStorageContainerName": "x"}]}},
+    ),
+    ("containerSettings", "/jobs", {"jobPreparationTask": {"commandLine": "x", **CONTAINER}}),
+    ("containerSettings", "/jobs", {"jobManagerTask": {"id": "m", "commandLine": "x", **CONTAINER}}),
+    ("containerSettings", "/tasks", CONTAINER),
+    ("identityReference", "/tasks", {"resourceFiles": [FILE | IDENTITY]}),
+    ("autoStorageContainerName", "/tasks", {"resourceFiles": [{"autoStorageContainerName": "x"}]}),
+    (
+        "identityReference",
+        "/tasks",
+        {
+            "outputFiles": [
+                {
+                    "filePattern": "*",
+                    "destination": {"container": {"containerUrl": "http://127.0.0.1/c", **IDENTITY}},
+                    "uploadOptions": {"uploadCondition": "taskcompletion"},
+                }
+            ]
+        },
+    ),
+]
+
+
 @pytest.mark.emulator_only
-@pytest.mark.parametrize(
-    ("property_name", "settings"),
-    [
-        ("mountConfiguration", {"mountConfiguration": [{"nfsMountConfiguration": {"source": "a"}}]}),
-    ],
-)
-def test_what_is_not_available_is_refused_by_name_not_ignored(raw, vm, new_id, property_name, settings):
-    answer = raw("POST", "/pools", {"id": new_id("pool"), **vm, **settings})
+@pytest.mark.parametrize(("property_name", "where", "settings"), NOT_THERE)
+def test_what_is_not_available_is_refused_by_name_not_ignored(
+    raw, make_job, vm, new_id, property_name, where, settings
+):
+    body = {"id": new_id("x")} | settings
+    if where == "/pools":
+        body = vm | body
+    elif where == "/jobs":
+        body |= {"poolInfo": {"poolId": "nowhere"}}
+    elif where == "/tasks":
+        where, body = f"/jobs/{make_job('nowhere')}/tasks", body | {"commandLine": "x"}
+    answer = raw("POST", where, body)
     assert answer.status == 501
     assert answer.values["PropertyName"] == property_name
+    assert raw("GET", f"{where}/{body['id']}").status == 404
+
+
+@pytest.mark.emulator_only
+def test_a_pool_for_containers_is_refused_by_name(raw, vm, new_id):
+    body = {"id": new_id("x"), **vm}
+    configuration = vm["virtualMachineConfiguration"] | {"containerConfiguration": {"type": "dockerCompatible"}}
+    answer = raw("POST", "/pools", body | {"virtualMachineConfiguration": configuration})
+    assert (answer.status, answer.values["PropertyName"]) == (501, "containerConfiguration")
 
 
 @pytest.mark.openapi

@@ -199,6 +199,8 @@ class _Run:
         full = _ALIASES.get(name.name, name.name)
         metric = self._metric(name.name)
         if metric is not None:
+            if metric.current is None:
+                raise InsufficientSamplesError(name.place, f"Insufficient data from data set: {name.name}")
             return metric.current
         alias = next((short for short, long in _ALIASES.items() if long == full), full)
         present = {_DEDICATED: float(self._inputs.dedicated), _LOW_PRIORITY: float(self._inputs.low_priority)}

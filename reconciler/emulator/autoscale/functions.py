@@ -68,7 +68,8 @@ def _whole(function: Callable[[float], int]) -> Callable[[float], float]:
     return lambda item: float(function(item)) if math.isfinite(item) else item
 
 
-# ceil, floor and round are on newer pages only; round goes away from zero at halves.
+# lg, ln and log are in D. No source at hand shows ceil, floor and round: that they exist, work on each component and
+# that round goes away from zero at halves is INFERRED.
 _OF_EACH: dict[str, Callable[[float], float]] = {
     "lg": _logarithm(math.log2),
     "ln": _logarithm(math.log),

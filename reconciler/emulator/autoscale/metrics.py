@@ -23,9 +23,9 @@ OLD_NAMES = {"$CurrentDedicated": "$CurrentDedicatedNodes", "$CurrentLowPriority
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What is known of one variable: its value now, and its readable samples by time, oldest first."""
+    """What is known of one variable: its value now, if any, and its readable samples by time, oldest first."""
 
-    current: float
+    current: float | None
     samples: Sequence[tuple[int, float]] = ()
 
 

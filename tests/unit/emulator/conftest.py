@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.emulator import jobs, machines, pools, tasks
 from reconciler.emulator.engine import Engine
-from reconciler.emulator.ports import Ended, Launch
+from reconciler.emulator.ports import Ended, Launch, Meters
 from reconciler.emulator.store import MemoryStore
 from reconciler.emulator.switches import Switches, Timings
 from reconciler.emulator.times import SECOND, parse_iso
@@ -30,6 +30,7 @@ class Pretend:
     swept: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     up: set[str] = dataclasses.field(default_factory=set)
     lost: set[str] = dataclasses.field(default_factory=set)
+    meters: Meters | None = None
 
     def make_node(self, pool: str, node: str) -> None:
         self.up.add(node)
@@ -70,6 +71,9 @@ class Pretend:
         done = [run for run, (_, at, _) in self.live.items() if at <= now]
         ended = [self.live.pop(run)[2] for run in done]
         return ended + [Ended(run, now) for run in self.lost if self.live.pop(run, None)]
+
+    def measure(self, pool: str) -> Any:
+        return self.meters
 
     def next_due(self) -> int | None:
         return min((at for _, at, _ in self.live.values()), default=None)

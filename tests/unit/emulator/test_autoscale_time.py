@@ -9,6 +9,7 @@ import pytest
 from reconciler.emulator import pools, scaling
 from reconciler.emulator.engine import Engine
 from reconciler.emulator.errors import ServiceError
+from reconciler.emulator.ports import Meters
 from reconciler.emulator.store import SqliteStore
 from reconciler.emulator.times import MINUTE, SECOND, iso
 from reconciler.emulator.world import Account
@@ -243,3 +244,38 @@ def samples_survive(account, before, after):
     account.pass_time(100)
     assert pool.target_dedicated == 2
     assert pool.autoscale_next == account.clock.time - MINUTE + 5 * MINUTE
+
+
+def test_what_the_driver_measures_becomes_samples_of_the_time_between_two(account):
+    account.driver.meters = Meters()
+    pool = scaled(account, "$TargetDedicatedNodes = 2", vmSize="standard_d2_v3")
+    account.pass_time(30)
+    account.driver.meters = Meters(cpu_seconds=60, memory=8 << 20, disk_read=100, disk_written=7)
+    account.pass_time(90)
+    assert read(account, pool, "$CPUPercent.GetSample(9)") == "[0,50]"  # 60 seconds of 2 nodes with 2 cores in 30
+    assert read(account, pool, "$MemoryBytes.GetSample(9)") == "[0,0,4]"
+    assert read(account, pool, "$DiskReadBytes.GetSample(9)") == "[0,100]"
+    assert read(account, pool, "$DiskWriteBytes.GetSample(9)") == "[0,7]"
+    account.pass_time(600)
+    assert read(account, pool, "$CPUPercent.GetSample(1)") == "[0]"
+    assert read(account, pool, "$CPUPercent + 1") == "1"
+
+
+@pytest.mark.parametrize(
+    ("metered", "names"),
+    [
+        (True, ("$DiskBytes", "$DiskReadOps", "$DiskWriteOps", "$NetworkInBytes", "$NetworkOutBytes")),
+        (False, ("$MemoryBytes", "$DiskReadBytes", "$DiskWriteBytes", "$NetworkInBytes", "$DiskBytes")),
+    ],
+)
+def test_of_what_is_not_measured_there_are_no_samples_and_no_value(account, metered, names):
+    account.driver.meters = Meters() if metered else None
+    pool = scaled(account, "$TargetDedicatedNodes = 1")
+    account.pass_time(600)
+    for name in names:
+        assert read(account, pool, f"{name}.Count()") == "0"
+        assert read(account, pool, f"max(0, {name}.GetSample(1))") == "0"
+        for use in (f"{name}.GetSample(TimeInterval_Minute * 5, 10)", f"{name} + 0"):
+            run = account.do(scaling.evaluate, pool, {"autoScaleFormula": f"$TargetDedicatedNodes = 1; x = {use}"})
+            assert run["error"]["code"] == "InsufficientSampleData"
+            assert f"Insufficient data from data set: {name}" in run["error"]["values"][0]["value"]

@@ -329,3 +329,15 @@ def test_times_of_a_run_are_those_of_the_clock(account):
     assert execution.start - begin < SECOND // 100
     assert abs(execution.end - execution.start - 75 * SECOND // 10) <= 1
     assert task.state_time - begin < DAY
+
+
+def test_a_start_task_lost_with_its_machine_runs_again_and_that_is_no_retry(account):
+    account.pool(startTask={"commandLine": "5 0", "maxTaskRetryCount": 0})
+    account.pass_time(1)
+    [node] = account.nodes()
+    account.driver.lost.add(node.start.run)
+    account.pass_time(0)
+    account.driver.lost.clear()
+    assert (node.state, node.start.state, node.start.retry_count) == ("waitingforstarttask", "running", 0)
+    account.pass_time(6)
+    assert (node.state, node.start.retry_count, node.start.last_retry) == ("idle", 0, None)

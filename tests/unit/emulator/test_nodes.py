@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import shlex
 import subprocess
 import time
 
@@ -10,7 +12,7 @@ import pytest
 
 from reconciler.emulator import nodes
 from reconciler.emulator.nodes import ProcessNodes
-from reconciler.emulator.ports import Launch
+from reconciler.emulator.ports import Launch, Meters
 from reconciler.emulator.processes import birth, kill_group
 
 
@@ -38,8 +40,7 @@ def eventually(question, seconds=5.0):
 
 def pid_of(driver, run="00000001", job="j"):
     file = driver.root("p", "n") / f"workitems/{job}/job-1/t/.control/{run}/pid"
-    eventually(file.exists)
-    return int(file.read_text().split()[0])
+    return int(eventually(lambda: file.exists() and file.read_text()).split()[0])
 
 
 def test_a_run_tells_its_exit_code_and_the_time_it_ended(driver):
@@ -102,11 +103,61 @@ def test_of_two_supervisors_of_one_run_only_one_runs_it(tmp_path):
     assert (control / "exit").read_text() == "0\n"
 
 
-def test_a_run_whose_supervisor_was_killed_by_somebody_is_told_as_lost(driver):
+def test_a_run_ended_while_no_emulator_was_there_is_told_as_lost(driver, tmp_path):
     driver.start(launch())
     os.kill(pid_of(driver), 9)
-    [ended] = eventually(lambda: driver.poll(0))
+    eventually(lambda: birth(pid_of(driver)) is None)
+    second = ProcessNodes(tmp_path)
+    second.start(launch())
+    [ended] = second.poll(0)
     assert (ended.exit_code, ended.problem) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("kill -TERM 0; sleep 30", 128 + 15),
+        ("trap 'kill 0' EXIT; exit 3", 128 + 15),
+        ("kill -USR1 0; sleep 30", 128 + 10),
+        ("kill -KILL 0; sleep 30", 128 + 9),
+    ],
+)
+def test_a_command_that_ends_its_whole_group_has_failed_and_is_not_taken_for_lost(driver, command, code):
+    driver.start(launch(command=shlex.join(["/bin/sh", "-c", command])))
+    [ended] = eventually(lambda: driver.poll(0))
+    assert (ended.exit_code, ended.problem) == (code, None)
+    assert (driver.root("p", "n") / "workitems/j/job-1/t/stderr.txt").read_bytes() == b""
+
+
+def test_a_run_that_was_taken_over_and_killed_since_has_failed(driver, tmp_path):
+    driver.start(launch())
+    pid = pid_of(driver)
+    second = ProcessNodes(tmp_path)
+    second.start(launch())
+    assert second.poll(0) == []
+    os.kill(pid, 9)
+    [ended] = eventually(lambda: second.poll(0))
+    assert (ended.exit_code, ended.problem) == (128 + 9, None)
+
+
+def test_the_bell_rings_while_the_end_of_a_run_has_not_been_told(driver, tmp_path):
+    bell = driver.bell()
+    if bell is None:
+        pytest.skip("this system has no descriptors for processes")
+    driver.start(launch(command="/bin/sh -c 'while [ ! -e go ]; do sleep 0.01; done'"))
+    second = ProcessNodes(tmp_path)
+    second.start(launch(command="/bin/sh -c 'while [ ! -e go ]; do sleep 0.01; done'"))
+    assert pid_of(driver)
+    assert second.poll(0) == []
+    assert not rings(bell) and not rings(second.bell())
+    (driver.root("p", "n") / "workitems/j/job-1/t/wd/go").touch()
+    eventually(lambda: rings(bell) and rings(second.bell()))
+    assert [len(driver.poll(0)), len(second.poll(0))] == [1, 1]
+    assert not rings(bell) and not rings(second.bell())
+
+
+def rings(bell):
+    return bool(select.select([bell], [], [], 0)[0])
 
 
 def test_after_a_crash_what_the_account_no_longer_knows_is_ended_and_removed(driver, tmp_path):
@@ -154,3 +205,29 @@ def test_a_group_is_spared_if_its_number_means_another_process_now(tmp_path):
         kill_group(other.pid, "1")
         assert other.poll() is None
         other.kill()
+
+
+def test_what_commands_use_is_measured_while_they_run_and_kept_when_they_have_ended(driver):
+    if driver.measure("p") is None:
+        pytest.skip("this system has no accounts of processes")
+    assert driver.measure("p") == Meters()
+    driver.start(launch(command="/bin/sh -c 'while [ ! -e go ]; do :; done'"))
+    running = eventually(lambda: (found := driver.measure("P")).cpu_seconds > 0.2 and found)
+    assert running.memory > 100_000
+    assert driver.measure("other") == Meters()
+    (driver.root("p", "n") / "workitems/j/job-1/t/wd/go").touch()
+    eventually(lambda: driver.poll(0))
+    ended = driver.measure("p")
+    assert ended.cpu_seconds >= running.cpu_seconds
+    assert ended.memory == 0
+
+
+def test_the_time_of_many_short_commands_adds_up(driver):
+    if driver.measure("p") is None:
+        pytest.skip("this system has no accounts of processes")
+    used = []
+    for number in range(3):
+        driver.start(launch(f"{number:08d}", command="/bin/sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done'"))
+        eventually(lambda: driver.poll(0))
+        used.append(driver.measure("p").cpu_seconds)
+    assert 0 < used[0] < used[1] < used[2]
