@@ -122,7 +122,7 @@ def _parse_one(rule: object) -> Rule:
         raise BadRule(f"a rule of kind {rule['kind']} has some of {', '.join(sorted(known))}")
     try:
         return _read(rule)
-    except (TypeError, ValueError, re.error) as error:
+    except (TypeError, ValueError, OverflowError, re.error) as error:
         raise BadRule(str(error)) from error
 
 
@@ -137,8 +137,8 @@ def _read(rule: dict[str, Any]) -> Rule:
         trouble=_trouble(kind, rule),
         method=str(rule.get("method", "*")).upper(),
         path=re.compile(str(rule.get("subject" if kind == "run" else "path", ""))),
-        left=None if times is None else int(times),
-        skip=int(rule.get("skip", 0)),
+        left=None if times is None else _count(times),
+        skip=_count(rule.get("skip", 0)),
         latency=latency,
         chaos=_chaos(rule, latency),
         run=str(rule.get("run", "start")),
@@ -159,7 +159,7 @@ def _trouble(kind: str, rule: dict[str, Any]) -> Trouble:
         message=str(rule.get("message", MESSAGE)),
         retry_after=None if rule.get("retryAfter") is None else _not_negative(rule["retryAfter"]),
         seconds=seconds,
-        changes=None if rule.get("changes") is None else int(rule["changes"]),
+        changes=None if rule.get("changes") is None else _count(rule["changes"]),
     )
 
 
@@ -180,6 +180,12 @@ def _latency(values: object) -> Latency:
     if not (0.0 <= made.low <= made.high and (0.0 < made.median <= made.p99 or "low" in values)):
         raise ValueError("latency: 0 <= low <= high, 0 < median <= p99")
     return made
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"a number of 0 or more is expected, not {value!r:.60}")
+    return value
 
 
 def _not_negative(value: Any) -> float:

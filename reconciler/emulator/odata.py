@@ -124,7 +124,7 @@ class _Token:
 
 
 class _Parser:
-    """Recursive descent over `or`, `and`, `not`, parentheses, comparisons and startswith."""
+    """Recursive descent over `or`, `and`, parentheses, comparisons and startswith."""
 
     def __init__(self, text: str, fields: Mapping[str, str]) -> None:
         self._text = text

@@ -12,6 +12,7 @@ import hmac
 import json
 import logging
 import os
+import re
 import ssl
 import time
 from contextlib import suppress
@@ -281,9 +282,7 @@ class Server:
                 self._engine.clear(self._clock.now())
                 return web.json_response({})
             case ("GET", "requests"):
-                since = raw.query.get("since", "0")
-                entries = self._log.since(int(since) if since.isdigit() else 0)
-                return web.json_response(entries)
+                return self._list_requests(raw.query.get("since", "0"))
         return web.json_response({"error": "no such control route"}, status=404)
 
     def _may_control(self, raw: web.Request) -> bool:
@@ -305,6 +304,11 @@ class Server:
             return web.json_response({"error": str(error)}, status=400)
         self._install(rules)
         return web.json_response({"rules": len(rules)})
+
+    def _list_requests(self, since: str) -> web.StreamResponse:
+        if not re.fullmatch(r"\d{1,18}", since, re.ASCII):
+            return web.json_response({"error": "since is the number of a request"}, status=400)
+        return web.json_response(self._log.since(int(since)))
 
     def _install(self, rules: list[faults.Rule]) -> None:
         self._faults.install(rules)

@@ -244,3 +244,38 @@ def test_an_account_can_be_cleared(tmp_path, raw_for, vm):
         emulator.clear()
         assert raw("GET", "/jobs").json["value"] == raw("GET", "/pools").json["value"] == []
         assert raw("POST", "/pools", {"id": "p", **vm}).status == 201
+
+
+@pytest.mark.emulator_only
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"kind": "storm"},
+        {"kind": []},
+        {"kind": "reset", "surprise": 1},
+        {"kind": "reset", "path": "("},
+        {"kind": "reset", "times": -1},
+        {"kind": "reset", "times": float("inf")},
+        {"kind": "reset", "times": "twice"},
+        {"kind": "reset", "skip": -1},
+        {"kind": "stale", "changes": 1.5},
+        {"kind": "delay", "seconds": -1},
+        {"kind": "delay", "seconds": float("nan")},
+        {"kind": "delay", "latency": {"low": 2, "high": 1}},
+        {"kind": "status", "status": 99},
+        {"kind": "status", "status": float("inf")},
+        {"kind": "chaos", "rate": 2},
+        {"kind": "run", "run": "lunch"},
+    ],
+)
+def test_a_wrong_rule_is_refused_and_those_in_force_stay(raw, emulator, rule):
+    emulator.faults([{"kind": "status", "path": "^/pools$", "status": 503}])
+    with pytest.raises(EmulatorError, match="400|faults"):
+        emulator.faults([rule])
+    assert [raw("GET", "/pools").status for _ in range(2)] == [503, 200]
+
+
+@pytest.mark.emulator_only
+def test_the_log_of_requests_is_asked_by_number(emulator):
+    with pytest.raises(EmulatorError, match="since is the number of a request"):
+        emulator.requests("9" * 6000)

@@ -79,8 +79,13 @@ def forged(tenant: str, **claims) -> str:
         ({"aud": "https://management.azure.com/"}, "audience"),
         ({"exp": 1_600_000_000}, "expired"),
         ({"exp": "soon"}, "exp"),
+        ({"exp": float("nan")}, "exp"),
+        ({"exp": float("inf")}, "exp"),
         ({"tid": "00000000-0000-0000-0000-000000000000"}, "tenant"),
+        ({"tid": "\ud800"}, "tenant"),
+        ({"tid": None}, "tenant"),
         ({"nbf": 4_000_000_000}, "not valid yet"),
+        ({"nbf": float("nan")}, "nbf"),
     ],
 )
 def test_a_token_is_taken_by_tenant_audience_and_time(secure, claims, reason):

@@ -324,6 +324,39 @@ def test_properties_that_2025_removed_are_known_to_older_versions_only(raw, vm, 
         assert (version, answer.status) == (version, status)
 
 
+@pytest.mark.openapi
+def test_what_2025_removed_is_shown_to_older_versions_only(raw, vm, new_id):
+    older = "api-version=2024-07-01.20.0"
+    pool = {**vm, "targetNodeCommunicationMode": "classic", "resourceTags": {"a": "b"}}
+    auto = {"autoPoolSpecification": {"poolLifetimeOption": "job", "pool": {**pool, "targetDedicatedNodes": 0}}}
+    pool_id, job_id, schedule_id = new_id("pool"), new_id("job"), new_id("schedule")
+    made = (
+        ("/pools", {"id": pool_id, **pool}),
+        ("/jobs", {"id": job_id, "poolInfo": auto}),
+        (
+            "/jobschedules",
+            {
+                "id": schedule_id,
+                "schedule": {"doNotRunUntil": "2099-01-01T00:00:00Z"},
+                "jobSpecification": {"poolInfo": auto},
+            },
+        ),
+    )
+    for path, body in made:
+        assert raw("POST", path, body, query=older).status == 201
+        shown = f"{path}/{body['id']}"
+        for address, query in (
+            (shown, ""),
+            (path, f"&$filter=id%20eq%20'{body['id']}'"),
+        ):
+            assert b'"targetNodeCommunicationMode":"classic"' in raw("GET", address, query=older + query).body
+            now = raw("GET", address, query=f"api-version=2025-06-01{query}").body
+            assert body["id"].encode() in now
+            assert b"CommunicationMode" not in now
+            assert b"resourceTags" not in now
+        assert raw("DELETE", shown).status == 202
+
+
 @pytest.mark.documented("X: the Python client asks for a chunk of work over one connection")
 def test_one_connection_serves_many_requests_and_broken_ones_end_it_quietly(emulator):
     address = urlsplit(emulator.endpoint)
