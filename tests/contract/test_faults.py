@@ -270,7 +270,7 @@ def test_an_account_can_be_cleared(tmp_path, raw_for, vm):
 )
 def test_a_wrong_rule_is_refused_and_those_in_force_stay(raw, emulator, rule):
     emulator.faults([{"kind": "status", "path": "^/pools$", "status": 503}])
-    with pytest.raises(EmulatorError, match="400|faults"):
+    with pytest.raises(EmulatorError, match="faults"):
         emulator.faults([rule])
     assert [raw("GET", "/pools").status for _ in range(2)] == [503, 200]
 
