@@ -321,6 +321,7 @@ class Server:
 
     def _install(self, rules: list[faults.Rule]) -> None:
         self._faults.install(rules)
+        self._engine.world.limits = self._faults.limits(self._limits)
         self._engine.keep_history(wanted=self._faults.need_history)
 
     async def _befall(self, raw: web.Request) -> web.StreamResponse:

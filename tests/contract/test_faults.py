@@ -265,6 +265,8 @@ def test_an_account_can_be_cleared(tmp_path, raw_for, vm):
         {"kind": "status", "status": 99},
         {"kind": "status", "status": float("inf")},
         {"kind": "chaos", "rate": 2},
+        {"kind": "quota", "pools": -1},
+        {"kind": "quota", "tasks": 1},
         {"kind": "run", "run": "lunch"},
     ],
 )
@@ -279,3 +281,29 @@ def test_a_wrong_rule_is_refused_and_those_in_force_stay(raw, emulator, rule):
 def test_the_log_of_requests_is_asked_by_number(emulator):
     with pytest.raises(EmulatorError, match="since is the number of a request"):
         emulator.requests("9" * 6000)
+
+
+@pytest.mark.documented("DE, D:batch-quota-limit: PoolQuotaReached, ActiveJobAndScheduleQuotaReached")
+def test_quotas_are_lowered_and_given_back(raw, emulator, make_pool, make_job, vm, new_id):
+    make_pool()
+    job_id = make_job("nowhere")
+    have = {path: len(raw("GET", path).json["value"]) for path in ("/pools", "/jobs", "/jobschedules")}
+    pool, job = {"id": new_id("pool"), **vm}, {"id": new_id("job"), "poolInfo": {"poolId": "nowhere"}}
+    schedule = {"id": new_id("schedule"), "schedule": {}, "jobSpecification": {"poolInfo": {"poolId": "nowhere"}}}
+    active = sum(
+        entry["state"] != "completed" for path in ("/jobs", "/jobschedules") for entry in raw("GET", path).json["value"]
+    )
+    emulator.faults([{"kind": "quota", "pools": have["/pools"], "activeJobsAndSchedules": active}])
+    for path, body, code in (
+        ("/pools", pool, "PoolQuotaReached"),
+        ("/jobs", job, "ActiveJobAndScheduleQuotaReached"),
+        ("/jobschedules", schedule, "ActiveJobAndScheduleQuotaReached"),
+    ):
+        answer = raw("POST", path, body)
+        assert (path, answer.status, answer.code) == (path, 409, code)
+    assert {path: len(raw("GET", path).json["value"]) for path in have} == have
+    assert raw("GET", f"/jobs/{job_id}").status == 200
+    emulator.faults([])
+    for path, body in (("/pools", pool), ("/jobs", job)):
+        assert raw("POST", path, body).status == 201
+        assert raw("DELETE", f"{path}/{body['id']}").status == 202
