@@ -6,6 +6,7 @@ import base64
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from urllib.parse import urlsplit
 
@@ -145,6 +146,78 @@ def test_conditions_on_reads_and_writes(raw, make_job):
     assert refused.reason == "The condition specified using HTTP conditional header(s) is not met."
     assert raw("PATCH", path, {"priority": 9}, headers={"if-match": f'"{etag}"'}).status == 200
     assert raw("DELETE", path, headers={"if-match": f'"{etag}"'}).status == 412
+
+
+@pytest.mark.documented('DR "Specifying Conditional Headers"')
+@pytest.mark.parametrize("kind", ["pools", "jobs", "jobschedules"])
+def test_of_writers_that_saw_the_same_version_one_succeeds(raw, vm, new_id, kind):
+    parts = {
+        "pools": vm,
+        "jobs": {"poolInfo": {"poolId": "nowhere"}},
+        "jobschedules": {
+            "schedule": {"doNotRunUntil": "2099-01-01T00:00:00Z"},
+            "jobSpecification": {"poolInfo": {"poolId": "nowhere"}},
+        },
+    }
+    name = new_id(kind)
+    assert raw("POST", f"/{kind}", {"id": name, **parts[kind]}).status == 201
+    etag = raw("GET", f"/{kind}/{name}").headers["etag"]
+
+    def write(number):
+        body = {"metadata": [{"name": "writer", "value": str(number)}]}
+        return raw("PATCH", f"/{kind}/{name}", body, headers={"if-match": f'"{etag}"'}).status
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(write, range(16)))
+    assert sorted(statuses) == [200] + [412] * 15
+    winner = str(statuses.index(200))
+    assert raw("GET", f"/{kind}/{name}").json["metadata"] == [{"name": "writer", "value": winner}]
+    assert raw("DELETE", f"/{kind}/{name}").status == 202
+
+
+@pytest.mark.documented("M: ids are unique without regard to case and kept as given")
+def test_ids_are_found_in_any_case_and_shown_as_given(raw, vm, new_id, emulator):
+    schedule = {
+        "schedule": {"doNotRunUntil": "2099-01-01T00:00:00Z"},
+        "jobSpecification": {"poolInfo": {"poolId": "nowhere"}},
+    }
+    bodies = {
+        "/pools": (vm, "PoolExists"),
+        "/jobs": ({"poolInfo": {"poolId": "nowhere"}}, "JobExists"),
+        "/jobschedules": (schedule, "JobScheduleExists"),
+    }
+    made = []
+    for path, (body, code) in bodies.items():
+        name = new_id("MiXed")
+        made.append(f"{path}/{name}")
+        assert raw("POST", path, {"id": name, **body}).status == 201
+        assert raw("POST", path, {"id": name.lower(), **body}).code == code
+        for other in (name.upper(), name.lower()):
+            shown = raw("GET", f"{path.upper()}/{other}").json
+            assert (shown["id"], shown["url"]) == (name, f"{emulator.endpoint}{path}/{name}")
+            assert raw("PATCH", f"{path}/{other}", {"metadata": []}).status == 200
+        listed = raw("GET", path, query=f"api-version=2025-06-01&$filter=id%20eq%20'{name.lower()}'").json["value"]
+        assert [entry["id"] for entry in listed] == [name]
+    tasks = f"{made[1]}/tasks"
+    assert raw("POST", tasks.upper().replace("/JOBS", "/jobs"), {"id": "Task", "commandLine": "true"}).status == 201
+    assert raw("POST", tasks, {"id": "TASK", "commandLine": "true"}).code == "TaskExists"
+    [result] = raw("POST", f"{made[1]}/addtaskcollection", {"value": [{"id": "tAsK", "commandLine": "true"}]}).json[
+        "value"
+    ]
+    assert result["error"]["code"] == "TaskExists"
+    assert raw("GET", f"{tasks}/task").json["id"] == "Task"
+    assert raw("DELETE", f"{tasks}/TASK").status == 200
+    for path in made:
+        assert raw("DELETE", path.upper()).status == 202
+
+
+@pytest.mark.openapi
+@pytest.mark.parametrize(
+    ("text", "status"), [("1", 200), ("30", 200), ("31", 200), ("3600", 200), ("-1", 400), ("1.5", 400), ("", 400)]
+)
+def test_a_timeout_is_a_number_of_seconds_and_one_beyond_the_longest_means_the_longest(raw, text, status):
+    for name in ("timeOut", "timeout"):
+        assert raw("GET", "/jobs", query=f"api-version=2025-06-01&{name}={text}").status == status
 
 
 @pytest.mark.documented("X: what the SDK makes of conditions")
