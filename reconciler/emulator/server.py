@@ -266,6 +266,10 @@ class Server:
             "X-Content-Type-Options": "nosniff",
             **answer.headers,
         }
+        if self._settings.tls and not asked.get("host", "").startswith("localhost"):
+            # The service always sends it (R26). It means nothing over http (RFC 6797), and a browser that trusts our
+            # authority would refuse every other server on localhost for it.
+            headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
         if asked.get("return-client-request-id", "").lower() == "true" and "client-request-id" in asked:
             headers["client-request-id"] = asked["client-request-id"]
         return await sending.send(raw, answer, headers)

@@ -53,6 +53,22 @@ def test_the_sdk_signs_in_with_a_token_over_tls(secure):
         assert client.get_job("tokened").url == f"{secure.endpoint}/jobs/tokened"
 
 
+@pytest.mark.documented("R26, R20: headers of every answer; RFC 6797")
+def test_strict_transport_security_is_asked_for_where_it_means_something_and_does_no_harm(secure, emulator, raw):
+    for running, host, sent in (
+        (secure, "127.0.0.1", True),
+        (secure, "localhost", False),
+        (emulator, "127.0.0.1", False),
+    ):
+        address = urlsplit(running.endpoint)
+        context = ssl.create_default_context(cafile=str(secure.ca))
+        url = f"{address.scheme}://{host}:{address.port}/jobs?{VERSION}"
+        token = running.token()
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request, context=context if address.scheme == "https" else None) as answer:
+            assert (host, "Strict-Transport-Security" in answer.headers) == (host, sent)
+
+
 @pytest.mark.emulator_only
 def test_the_certificate_is_good_for_localhost_and_only_with_its_authority(secure):
     context = ssl.create_default_context(cafile=str(secure.ca))

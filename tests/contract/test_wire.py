@@ -14,6 +14,7 @@ import pytest
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
+from reconciler.emulator import Emulator
 from reconciler.emulator.routes import ROUTES
 
 OTHER_KEY = base64.b64encode(b"x" * 64).decode()
@@ -39,6 +40,22 @@ def test_a_request_that_is_not_signed_right_is_refused_without_effect(raw, new_i
     assert answer.reason.startswith("Server failed to authenticate the request.")
     assert answer.values["AuthenticationErrorDetail"]
     assert raw("GET", f"/jobs/{job_id}").status == 404
+
+
+@pytest.mark.emulator_only
+@pytest.mark.parametrize(("minutes", "status"), [(-14, 200), (14, 200), (-16, 403), (16, 403)])
+@pytest.mark.parametrize("header", ["ocp-date", "date"])
+def test_a_clock_may_be_off_by_a_quarter_of_an_hour(raw, header, minutes, status):
+    when = formatdate(time.time() + minutes * 60, usegmt=True)
+    assert raw("GET", "/jobs", headers={"ocp-date": "", header: when}).status == status
+
+
+@pytest.mark.emulator_only
+def test_how_far_a_clock_may_be_off_is_a_switch_of_seconds(tmp_path, raw_for):
+    with Emulator(state=tmp_path, switches={"clock_skew": "60"}) as emulator:
+        for seconds, status in ((30, 200), (120, 403)):
+            when = formatdate(time.time() - seconds, usegmt=True)
+            assert raw_for(emulator)("GET", "/jobs", headers={"ocp-date": when}).status == status
 
 
 @pytest.mark.documented("X: bearer tokens are not for plain http")
