@@ -19,8 +19,7 @@ TABLE = Path(__file__).with_name("VERIFIED.md")
 EVIDENCE = ("recorded", "documented", "openapi", "emulator_only")
 # What stands in the table for a state that no contract test can see over HTTP.
 ELSEWHERE = {
-    ("BatchNodeState", "offline"): "not here: a node of this machine is always in touch; what is lost is `unusable`",
-    ("BatchNodeState", "unknown"): "not here, as `offline`",
+    ("BatchNodeState", "unknown"): "not here: the emulator never loses sight of a node",
     ("BatchNodeState", "upgradingos"): "not here: nodes have no operating system of their own",
 }
 _INTRODUCTION = """\
