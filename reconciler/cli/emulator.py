@@ -2,8 +2,10 @@
 
 import argparse
 import dataclasses
+import ipaddress
 import json
 import os
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +31,17 @@ def add(commands: Any) -> None:
         if name != "switches":
             action.add_argument("--state", metavar="DIR", help="its state (default: below the user's state directory)")
         if name == "start":
-            action.add_argument("--port", metavar="N", type=_port, default=0, help="port on loopback (any free one)")
+            action.add_argument(
+                "--port", metavar="N", type=_port, default=0, help="port to listen on (default: the last one, or any)"
+            )
+            action.add_argument(
+                "--host",
+                metavar="ADDRESS",
+                type=_address,
+                default="127.0.0.1",
+                help="address to listen on (default: 127.0.0.1). With any other but loopback, whoever reaches it and "
+                "has the account's key runs commands on this machine",
+            )
             action.add_argument("--tls", action="store_true", help="serve https, with a certificate of its own")
             action.add_argument(
                 "--switch",
@@ -37,6 +49,13 @@ def add(commands: Any) -> None:
                 action="append",
                 default=[],
                 help="choose a reading (see: reconciler emulator switches); may be repeated",
+            )
+            action.add_argument(
+                "--chaos",
+                metavar="SEED",
+                type=int,
+                help="let requests fail and come late, as this number draws it: 429, 503, connections reset before "
+                "and after the effect, latency",
             )
         if name in ("start", "status", "switches"):
             action.add_argument("--format", choices=("text", "json"), default="text")
@@ -48,6 +67,13 @@ def _port(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) < 65536:
         raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, found {text!r}")
     return int(text)
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected an IP address, found {text!r}") from error
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,10 +106,13 @@ def _start(state: Path, arguments: argparse.Namespace) -> "Running":
     from reconciler.errors import UsageError
 
     try:
-        chosen = switch_list.changed(switch_list.parse(arguments.switch))
+        chosen = switch_list.split(arguments.switch)
     except switch_list.BadSwitch as error:
         raise UsageError(str(error)) from error
-    return control.start(state, port=arguments.port, tls=arguments.tls, switches=chosen)
+    if warning := control.warning(arguments.host):
+        print(f"warning: {warning}", file=sys.stderr)
+    options = control.Options(arguments.port, arguments.tls, chosen, arguments.chaos, arguments.host)
+    return control.start(state, options)
 
 
 def _list_switches(format_: str) -> int:
@@ -113,6 +142,8 @@ def _show(running: "Running | None", format_: str) -> int:
         "tenant": running.tenant,
         "ca": str(running.ca) if running.ca else None,
         "switches": dict(running.switches),
+        "host": running.host,
+        "chaos": running.chaos,
     }
     if format_ == "json":
         print(json.dumps(facts, indent=2))
@@ -127,4 +158,6 @@ def _show(running: "Running | None", format_: str) -> int:
             print(f"export REQUESTS_CA_BUNDLE={running.ca}\nexport SSL_CERT_FILE={running.ca}")
         for name, value in running.switches.items():
             print(f"# switch {name}={value}")
+        if running.chaos is not None:
+            print(f"# chaos by seed {running.chaos}: requests fail and come late")
     return 0

@@ -11,26 +11,27 @@ long-lived third-party user of the service, and INFERRED is a conclusion. What n
 `switches.Switches`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from reconciler.emulator.control import EmulatorError, Running
-from reconciler.emulator.embedded import Emulator
-
 if TYPE_CHECKING:
+    from reconciler.emulator.control import EmulatorError, Running
+    from reconciler.emulator.embedded import Emulator
     from reconciler.emulator.simulated import Outcome
     from reconciler.emulator.simulation import Simulation
 
 __all__ = ["Emulator", "EmulatorError", "Outcome", "Running", "Simulation"]
+_HOMES = {
+    "Emulator": "embedded",
+    "EmulatorError": "control",
+    "Outcome": "simulated",
+    "Running": "control",
+    "Simulation": "simulation",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """What needs more than the standard library is imported when it is first asked for."""
-    if name == "Simulation":
-        from reconciler.emulator.simulation import Simulation
-
-        return Simulation
-    if name == "Outcome":
-        from reconciler.emulator.simulated import Outcome
-
-        return Outcome
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Imported when first asked for: pytest imports the fixtures in every run, whether a test wants them or not."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -16,23 +16,26 @@ from dataclasses import replace
 from pathlib import Path
 
 from reconciler.emulator import control, switch_list
-from reconciler.emulator.server import HOST, Server, Settings
+from reconciler.emulator.server import Server, Settings
 from reconciler.emulator.switches import Switches
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m reconciler.emulator", description="A local Azure Batch account.")
     parser.add_argument("--state", type=Path, required=True, help="folder that keeps the account")
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: the one used before, or any)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: the one used before, or any)")
+    parser.add_argument("--host", default=control.HOST, help="address to listen on (default: %(default)s)")
     parser.add_argument("--idle-exit", type=float, default=None, help="end after so many seconds without work")
     parser.add_argument("--tls", action="store_true", help="serve https, with a certificate of its own")
     parser.add_argument("--switch", action="append", default=[], metavar="NAME=VALUE", help="a reading (repeatable)")
     parser.add_argument("--chaos", type=int, metavar="SEED", help="let requests fail and come late, drawn by this seed")
     arguments = parser.parse_args()
     try:
-        switches = switch_list.parse(arguments.switch)
-    except switch_list.BadSwitch as error:
+        switches, warning = switch_list.parse(arguments.switch), control.warning(arguments.host)
+    except (switch_list.BadSwitch, ValueError) as error:
         parser.error(str(error))
+    if warning:
+        sys.stderr.write(f"warning: {warning}\n")
     gc.set_threshold(100_000, 50, 50)  # what an account holds stays for long: looking through it often is in vain
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     state: Path = arguments.state.resolve()
@@ -49,11 +52,11 @@ def main() -> int:
 def _serve(state: Path, arguments: argparse.Namespace, switches: Switches) -> int:
     known = control.read_account(state)
     try:
-        sock = _bind(arguments.port, known.port)
+        sock = _bind(arguments.host, arguments.port, known.port)
     except OSError as error:
         sys.stderr.write(f"port {arguments.port} cannot be used: {error}\n")
         return 1
-    tls, ca = _certificate(state / "tls") if arguments.tls else (None, None)
+    tls, ca = _certificate(state / "tls", arguments.host) if arguments.tls else (None, None)
     settings = Settings(
         state,
         known.account,
@@ -64,26 +67,35 @@ def _serve(state: Path, arguments: argparse.Namespace, switches: Switches) -> in
         tls=tls,
         switches=switches,
         chaos=arguments.chaos,
+        host=arguments.host,
     )
-    known = replace(known, port=settings.port, pid=os.getpid(), ca=ca, switches=switch_list.changed(switches))
+    known = replace(
+        known,
+        port=settings.port,
+        pid=os.getpid(),
+        ca=ca,
+        switches=switch_list.changed(switches),
+        host=settings.host,
+        chaos=settings.chaos,
+    )
     asyncio.run(_run(settings, sock, known))
     control.write_account(state, replace(known, pid=None))
     return 0
 
 
-def _certificate(folder: Path) -> tuple[ssl.SSLContext, str]:
+def _certificate(folder: Path, host: str) -> tuple[ssl.SSLContext, str]:
     from reconciler.emulator import tls
 
-    return tls.prepare(folder), str(folder / tls.CA)
+    return tls.prepare(folder, host), str(folder / tls.CA)
 
 
-def _bind(port: int, before: int) -> socket.socket:
+def _bind(host: str, port: int, before: int) -> socket.socket:
     """The port asked for; else the one used before if it is free, so that clients find the account again; else any."""
     for candidate in [port] if port else [before, 0]:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind((HOST, candidate))
+            sock.bind((host, candidate))
         except OSError:
             sock.close()
             if candidate in (port, 0):

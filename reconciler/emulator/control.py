@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import fcntl
+import getpass
 import http.client
 import json
 import os
@@ -21,11 +22,13 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 DEFAULT_ACCOUNT = "local"
 IDLE_EXIT = 1800.0  # seconds; of an emulator started by `start`
-_HOST = "127.0.0.1"
+HOST = "127.0.0.1"
 _STOP_PATIENCE = 20.0
 _KEPT = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR"),
@@ -44,7 +47,7 @@ _PACKAGES = Path(__file__).resolve().parents[2]
 
 
 class EmulatorError(Exception):
-    """The emulator did not come up; the message ends with the last lines of its log."""
+    """The emulator did not come up, or what was asked of it cannot be; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,51 @@ class Running:
     """With TLS: the certificate to trust."""
     switches: Mapping[str, str] = field(default_factory=dict)
     """The switches that are not at their default."""
+    host: str = HOST
+    """The address it listens on."""
+    chaos: int | None = None
+    """Seed of the mixture of faults it was started with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How an emulator is to be started. What is left at its default is not asked for: any will do."""
+
+    port: int = 0
+    """0: the port used before if it is free, or any."""
+    tls: bool = False
+    switches: Mapping[str, str] = field(default_factory=dict)
+    """By name (see `switch_list`)."""
+    chaos: int | None = None
+    """Seed of a mixture of faults that is in force from the start."""
+    host: str = HOST
+    """The address to listen on. Beyond loopback, who has the key runs commands on this machine from elsewhere."""
+
+    def arguments(self) -> list[str]:
+        """Those of `python -m reconciler.emulator`."""
+        chosen = [text for name, value in self.switches.items() for text in ("--switch", f"{name}={value}")]
+        chaos = [] if self.chaos is None else [f"--chaos={self.chaos}"]
+        return [f"--port={self.port}", f"--host={self.host}", *(["--tls"] if self.tls else []), *chaos, *chosen]
+
+    def refused_by(self, running: Running) -> list[str]:
+        """What is asked for and not so in the emulator that runs, as `option: what runs, not what is asked for`."""
+        from reconciler.emulator import switch_list
+
+        port = urlsplit(running.endpoint).port
+        have, want = switch_list.readings(running.switches), switch_list.readings(self.switches)
+        questions = (
+            ("port", self.port, self.port in (0, port), port),
+            ("host", self.host, self.host in (HOST, running.host), running.host),
+            ("TLS", "on", not self.tls or running.ca is not None, "off"),
+            (
+                "chaos",
+                self.chaos,
+                self.chaos in (None, running.chaos),
+                "off" if running.chaos is None else running.chaos,
+            ),
+            *((f"switch {name}", want[name], want[name] == have[name], have[name]) for name in self.switches),
+        )
+        return [f"{name}: {found}, not {asked}" for name, asked, is_so, found in questions if not is_so]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,43 +123,68 @@ class Known:
     tenant: str = ""
     ca: str | None = None
     switches: Mapping[str, str] = field(default_factory=dict)
+    host: str = HOST
+    chaos: int | None = None
 
     @property
     def endpoint(self) -> str:
-        return f"{'https' if self.ca else 'http'}://{_HOST}:{self.port}"
+        return f"{'https' if self.ca else 'http'}://{url_host(self.host)}:{self.port}"
 
 
-def start(
-    state: Path, *, port: int = 0, timeout: float = 20.0, tls: bool = False, switches: Mapping[str, str] | None = None
-) -> Running:
+def url_host(host: str) -> str:
+    """How this machine reaches an emulator that listens on *host*, as it stands in a URL."""
+    address = ip_address(host)
+    if address.is_unspecified:
+        return HOST if address.version == 4 else "[::1]"
+    return host if address.version == 4 else f"[{host}]"
+
+
+def warning(host: str) -> str | None:
+    """What listening on that address means; None if nobody else can reach it."""
+    if ip_address(host).is_loopback:
+        return None
+    return (
+        f"listening on {host}, beyond this machine: whoever reaches the port and has the account's key or a token "
+        f"for its tenant runs commands here as {getpass.getuser()}; there is no sandbox"
+    )
+
+
+def start(state: Path, options: Options | None = None, *, timeout: float = 20.0) -> Running:
     """The emulator of *state*, started detached unless it runs already. Two callers at once get the same one.
 
-    *timeout* in seconds. *switches* by name (see `switch_list`). Raises EmulatorError with the tail of its log if it
-    does not come up, or if one runs that was started without TLS or with other switches than are asked for here.
+    *timeout* in seconds. Raises EmulatorError with the tail of its log if it does not come up, or with what differs if
+    one runs that is not as *options* ask.
     """
+    options = options or Options()
+    _check(options)
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(state / "start.lock"):
         running = status(state)
         if running is None:
-            return _start(state.resolve(), options(port, tls=tls, switches=switches), timeout)
-        if tls and running.ca is None:
-            raise EmulatorError("the emulator runs without TLS: stop it first")
-        if any(running.switches.get(name) != value for name, value in (switches or {}).items()):
-            raise EmulatorError("the emulator runs with other switches: stop it first")
+            return _start(state.resolve(), options, timeout)
+        if differences := options.refused_by(running):
+            raise EmulatorError(
+                f"an emulator runs on {state} already, at {running.endpoint} (process {running.pid}), with "
+                f"{'; '.join(differences)}. Stop it first (reconciler emulator stop), or use another state directory"
+            )
         return running
 
 
-def options(port: int = 0, *, tls: bool = False, switches: Mapping[str, str] | None = None) -> list[str]:
-    """Arguments for `python -m reconciler.emulator`."""
-    chosen = [text for name, value in (switches or {}).items() for text in ("--switch", f"{name}={value}")]
-    return ["--port", str(port), *(["--tls"] if tls else []), *chosen]
+def _check(options: Options) -> None:
+    from reconciler.emulator import switch_list
+
+    try:
+        switch_list.parse(options.switches)
+        ip_address(options.host)
+    except (switch_list.BadSwitch, ValueError) as error:
+        raise EmulatorError(str(error)) from error
 
 
-def _start(state: Path, arguments: list[str], timeout: float) -> Running:
+def _start(state: Path, options: Options, timeout: float) -> Running:
     log = state / "emulator.log"
     log.touch(mode=0o600)
     begin = log.stat().st_size
-    pid = _spawn(state, arguments, log)
+    pid = _spawn(state, options, log)
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         running = status(state)
@@ -123,9 +196,9 @@ def _start(state: Path, arguments: list[str], timeout: float) -> Running:
     raise EmulatorError(f"the emulator did not start on {state}:\n{_tail(log, begin)}")
 
 
-def _spawn(state: Path, arguments: list[str], log: Path) -> int:
+def _spawn(state: Path, options: Options, log: Path) -> int:
     """Through a shell that ends at once, so that the emulator is nobody's child and outlives its starter."""
-    command = [*command_line(state), *arguments, "--idle-exit", f"{IDLE_EXIT:g}"]
+    command = [*command_line(state, options), "--idle-exit", f"{IDLE_EXIT:g}"]
     with log.open("ab") as out:
         done = subprocess.run(
             ["/bin/sh", "-c", 'log=$1; shift; "$@" >>"$log" 2>&1 </dev/null & echo $!', "sh", str(log), *command],
@@ -139,8 +212,8 @@ def _spawn(state: Path, arguments: list[str], log: Path) -> int:
     return int(done.stdout)
 
 
-def command_line(state: Path, port: int = 0) -> list[str]:
-    return [sys.executable, "-m", "reconciler.emulator", "--state", str(state), "--port", str(port)]
+def command_line(state: Path, options: Options) -> list[str]:
+    return [sys.executable, "-m", "reconciler.emulator", "--state", str(state), *options.arguments()]
 
 
 def environment() -> dict[str, str]:
@@ -162,23 +235,36 @@ def status(state: Path) -> Running | None:
     if known is None or known.pid is None or not known.port:
         return None
     ca = Path(known.ca) if known.ca else None
-    if _health(known.port, ca) != {"account": known.account, "pid": known.pid}:
+    if _health(known.endpoint, ca) != {"account": known.account, "pid": known.pid}:
         return None
-    return Running(known.endpoint, known.account, known.key, known.pid, state, known.tenant, ca, known.switches)
+    return Running(
+        known.endpoint,
+        known.account,
+        known.key,
+        known.pid,
+        state,
+        known.tenant,
+        ca,
+        known.switches,
+        known.host,
+        known.chaos,
+    )
 
 
-def connect(port: int, ca: Path | None, timeout: float) -> http.client.HTTPConnection:
+def connect(endpoint: str, ca: Path | None, timeout: float) -> http.client.HTTPConnection:
     """A connection to the emulator on this machine, over TLS if it has a certificate."""
+    address = urlsplit(endpoint)
+    host, port = address.hostname or HOST, address.port
     if ca is None:
-        return http.client.HTTPConnection(_HOST, port, timeout=timeout)
+        return http.client.HTTPConnection(host, port, timeout=timeout)
     import ssl
 
-    return http.client.HTTPSConnection(_HOST, port, timeout=timeout, context=ssl.create_default_context(cafile=str(ca)))
+    return http.client.HTTPSConnection(host, port, timeout=timeout, context=ssl.create_default_context(cafile=str(ca)))
 
 
-def _health(port: int, ca: Path | None) -> object:
+def _health(endpoint: str, ca: Path | None) -> object:
     try:
-        connection = connect(port, ca, 2.0)
+        connection = connect(endpoint, ca, 2.0)
     except OSError:
         return None
     try:
@@ -248,7 +334,7 @@ def read_account(state: Path) -> Known:
 def _read(state: Path) -> Known | None:
     try:
         values = json.loads((state / "emulator.json").read_text())
-        later = {name: values[name] for name in ("tenant", "ca", "switches") if name in values}
+        later = {name: values[name] for name in ("tenant", "ca", "switches", "host", "chaos") if name in values}
         return Known(values["account"], values["key"], values["port"], values["pid"], **later)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
 from reconciler.emulator import control, tokens
 from reconciler.emulator.control import EmulatorError, Running
@@ -23,7 +22,7 @@ class Emulator:
 
     *tls* serves https with a certificate of its own (`ca`), *switches* chooses readings of what no source settles, by
     name (`reconciler emulator switches` lists them). *chaos* is the seed of a mixture of faults that is in force from
-    the start.
+    the start. *host* is the address to listen on; beyond loopback, who has the key runs commands here from elsewhere.
     """
 
     def __init__(
@@ -35,13 +34,11 @@ class Emulator:
         chaos: int | None = None,
         tls: bool = False,
         switches: Mapping[str, str] | None = None,
+        host: str = control.HOST,
     ) -> None:
         self._state = state
-        self._port = port
         self._idle_exit = idle_exit
-        self._chaos = chaos
-        self._tls = tls
-        self._switches = dict(switches or {})
+        self._options = control.Options(port, tls, dict(switches or {}), chaos, host)
         self._child: subprocess.Popen[bytes] | None = None
         self._running: Running | None = None
 
@@ -87,12 +84,9 @@ class Emulator:
 
     def start(self) -> None:
         self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        command = control.command_line(self._state)
-        command += control.options(self._port, tls=self._tls, switches=self._switches)
+        command = control.command_line(self._state, self._options)
         if self._idle_exit is not None:
             command += ["--idle-exit", f"{self._idle_exit:g}"]
-        if self._chaos is not None:
-            command += ["--chaos", str(self._chaos)]
         with (self._state / "emulator.log").open("ab") as log:
             self._child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=control.environment()
@@ -171,7 +165,7 @@ class Emulator:
         return entries
 
     def _control(self, method: str, name: str, body: object = None) -> Any:
-        connection = control.connect(urlsplit(self.endpoint).port or 0, self.ca, _PATIENCE)
+        connection = control.connect(self.endpoint, self.ca, _PATIENCE)
         try:
             text = None if body is None else json.dumps(body)
             connection.request(method, f"/$emulator/{name}", text, {"X-Emulator-Key": self.key})

@@ -3,7 +3,7 @@
 A rule names requests by method and by a regular expression on the path, how many of them it hits, and what happens:
 an error answer before or after the effect of the request, a reset connection before or after it, a delay, a body that
 comes slowly, an answer that was true some time ago, or a seeded mixture (`chaos`). Rules of the kind `run` do not name
-requests but commands on nodes, and change how they end.
+requests but commands on nodes, and change how they end; those of the kind `quota` change how much the account holds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from typing import Any
 from reconciler.emulator.chaos import MESSAGE, Chaos, Latency, Trouble
 from reconciler.emulator.ports import Ended
 from reconciler.emulator.records import Run
+from reconciler.emulator.switches import Limits
 
-KINDS = ("status", "status-after", "reset", "reset-after", "delay", "slow-body", "stale", "chaos", "run")
+KINDS = ("status", "status-after", "reset", "reset-after", "delay", "slow-body", "stale", "quota", "chaos", "run")
+_WITHOUT_REQUEST = ("run", "quota")
 RUNS = ("start", "preparation", "release", "task")
 
 
@@ -41,6 +43,8 @@ class Rule:
     run: str
     exit_code: int | None
     problem: str | None
+    quotas: dict[str, int]
+    """Of the account, by the names of `Limits`."""
     seen: int = 0
 
     @property
@@ -49,7 +53,7 @@ class Rule:
 
     def next(self, method: str, path: str) -> Trouble | None:
         """What this rule does to the request; None: nothing."""
-        if self.kind == "run" or self.method not in ("*", method) or not self.path.search(path):
+        if self.kind in _WITHOUT_REQUEST or self.method not in ("*", method) or not self.path.search(path):
             return None
         if self.kind == "stale" and method != "GET":
             return None
@@ -84,6 +88,7 @@ class Rule:
 _DEFAULT_CODES = {429: "TooManyRequests", 500: "InternalError", 503: "ServerBusy"}
 _COMMON = {"kind", "method", "path", "times", "skip"}
 _ANSWER = {"status", "code", "message", "retryAfter"}
+_QUOTAS = {"pools": "pools_per_account", "activeJobsAndSchedules": "active_jobs_and_schedules"}
 _KNOWN: dict[str, set[str]] = {
     "status": _COMMON | _ANSWER,
     "status-after": _COMMON | _ANSWER,
@@ -92,6 +97,7 @@ _KNOWN: dict[str, set[str]] = {
     "delay": _COMMON | {"seconds", "latency", "seed"},
     "slow-body": _COMMON | {"seconds"},
     "stale": _COMMON | {"seconds", "changes"},
+    "quota": {"kind", *_QUOTAS},
     "chaos": _COMMON | {"seed", "rate", "late", "retryAfter", "latency"},
     "run": {"kind", "run", "subject", "times", "skip", "exitCode", "problem"},
 }
@@ -104,7 +110,8 @@ def parse(rules: object) -> list[Rule]:
     `method` (*) and `path` (any). For answers `status` (503), `code`, `message`, `retryAfter` in seconds. For `delay`
     `seconds`, or `latency` with `low` and `high` or with `median` and `p99`, drawn by `seed` (0). For `slow-body`
     `seconds`. For `stale` `seconds` or `changes`: how long ago the answer was true, counted from the installation of
-    the rule at most; only reads are stale. For `chaos` `seed`, `rate` (0.1), `late` (0.2), `retryAfter` (1), `latency`.
+    the rule at most; only reads are stale. For `quota` `pools` and `activeJobsAndSchedules`: how many the account has
+    room for while the rule is in force. For `chaos` `seed`, `rate` (0.1), `late` (0.2), `retryAfter` (1), `latency`.
     For `run` which `run` (start; preparation, release, task), its `subject` (any; a regular expression on
     `pool/node:subject` in lower case, the subject being pool/node, job/pool/node or job/task), and `exitCode` (1) or
     `problem`, a failure code such as CommandProgramNotFound.
@@ -122,7 +129,7 @@ def _parse_one(rule: object) -> Rule:
         raise BadRule(f"a rule of kind {rule['kind']} has some of {', '.join(sorted(known))}")
     try:
         return _read(rule)
-    except (TypeError, ValueError, re.error) as error:
+    except (TypeError, ValueError, OverflowError, re.error) as error:
         raise BadRule(str(error)) from error
 
 
@@ -137,13 +144,14 @@ def _read(rule: dict[str, Any]) -> Rule:
         trouble=_trouble(kind, rule),
         method=str(rule.get("method", "*")).upper(),
         path=re.compile(str(rule.get("subject" if kind == "run" else "path", ""))),
-        left=None if times is None else int(times),
-        skip=int(rule.get("skip", 0)),
+        left=None if times is None else _count(times),
+        skip=_count(rule.get("skip", 0)),
         latency=latency,
         chaos=_chaos(rule, latency),
         run=str(rule.get("run", "start")),
         exit_code=None if problem is not None else int(rule.get("exitCode", 1)),
         problem=problem,
+        quotas={_QUOTAS[name]: _count(value) for name, value in rule.items() if name in _QUOTAS},
     )
 
 
@@ -159,7 +167,7 @@ def _trouble(kind: str, rule: dict[str, Any]) -> Trouble:
         message=str(rule.get("message", MESSAGE)),
         retry_after=None if rule.get("retryAfter") is None else _not_negative(rule["retryAfter"]),
         seconds=seconds,
-        changes=None if rule.get("changes") is None else int(rule["changes"]),
+        changes=None if rule.get("changes") is None else _count(rule["changes"]),
     )
 
 
@@ -182,6 +190,12 @@ def _latency(values: object) -> Latency:
     return made
 
 
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"a number of 0 or more is expected, not {value!r:.60}")
+    return value
+
+
 def _not_negative(value: Any) -> float:
     number = float(value)
     if not 0.0 <= number <= 1e9:
@@ -202,6 +216,10 @@ class Faults:
     def need_history(self) -> bool:
         """Whether an answer may have to be given from the past."""
         return any(rule.kind == "stale" for rule in self._rules)
+
+    def limits(self, usual: Limits) -> Limits:
+        """How much the account may hold: what is usual, but for the quotas asked for."""
+        return replace(usual, **{name: most for rule in self._rules for name, most in rule.quotas.items()})
 
     def next(self, method: str, path: str) -> Trouble | None:
         for rule in self._rules:

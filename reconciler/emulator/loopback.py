@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from reconciler.emulator.server import HOST, Parts, Server, Settings
+from reconciler.emulator.control import HOST
+from reconciler.emulator.server import Parts, Server, Settings
 
 T = TypeVar("T")
 

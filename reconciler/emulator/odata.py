@@ -31,16 +31,17 @@ _ORDERINGS: Mapping[str, Callable[[Any, Any], bool]] = {
     "gt": lambda have, want: bool(have > want),
     "ge": lambda have, want: bool(have >= want),
 }
+_OPERATORS = {"s": ("eq", "ne"), "b": ("eq", "ne"), "e": ("eq",), "p": ()}
 _DEEPEST = 100
 
-# Sorts of property: i identifier (all operators and startswith), s state or other word (eq, ne), d date, n number,
-# b true or false, p a prefix only.
+# Sorts of property: i identifier (all operators and startswith), s state or other word (eq, ne), e word (eq), d date,
+# n number, b true or false, p a prefix only.
 _TIMES = {"stateTransitionTime": "d", "creationTime": "d", "lastModified": "d"}
 FIELDS: dict[str, dict[str, str]] = {
     "pools": {
         "id": "i",
         "state": "s",
-        "allocationState": "s",
+        "allocationState": "e",
         "allocationStateTransitionTime": "d",
         "enableAutoScale": "b",
         "vmSize": "s",
@@ -87,7 +88,7 @@ FIELDS: dict[str, dict[str, str]] = {
             f"{part}/{name}": sort
             for part in ("jobPreparationTaskExecutionInfo", "jobReleaseTaskExecutionInfo")
             for name, sort in (
-                ("state", "s"),
+                ("state", "e"),
                 ("startTime", "d"),
                 ("endTime", "d"),
                 ("exitCode", "n"),
@@ -96,12 +97,11 @@ FIELDS: dict[str, dict[str, str]] = {
         },
     },
     "nodes": {
-        "id": "i",
         "state": "s",
         "stateTransitionTime": "d",
         "lastBootTime": "d",
         "allocationTime": "d",
-        "startTaskInfo/state": "s",
+        "startTaskInfo/state": "e",
         "startTaskInfo/result": "s",
         "startTaskInfo/exitCode": "n",
         "startTaskInfo/startTime": "d",
@@ -109,7 +109,7 @@ FIELDS: dict[str, dict[str, str]] = {
     },
     "files": {"name": "p"},
     "extensions": {},
-    "nodecounts": {"poolId": "s"},
+    "nodecounts": {"poolId": "e"},
     "poolusagemetrics": {"poolId": "s", "startTime": "d", "endTime": "d"},
     "applications": {},
     "supportedimages": {"osType": "s", "verificationType": "s", "nodeAgentSKUId": "s"},
@@ -124,7 +124,7 @@ class _Token:
 
 
 class _Parser:
-    """Recursive descent over `or`, `and`, `not`, parentheses, comparisons and startswith."""
+    """Recursive descent over `or`, `and`, parentheses, comparisons and startswith."""
 
     def __init__(self, text: str, fields: Mapping[str, str]) -> None:
         self._text = text
@@ -207,7 +207,7 @@ class _Parser:
     def _comparison(self, word: _Token) -> Test:
         path, sort = word.text, self._sort(word.text)
         name = self._next().text.lower()
-        if name not in _ORDERINGS or sort == "p" or (sort in "sb" and name not in ("eq", "ne")):
+        if name not in _OPERATORS.get(sort, _ORDERINGS):
             raise self._bad(f"the operator {name} cannot be used on {path}")
         want, order = self._literal(self._next(), sort), _ORDERINGS[name]
 
@@ -231,7 +231,7 @@ class _Parser:
                 return float(text)
             if sort == "b" and text.lower() in ("true", "false"):
                 return text.lower() == "true"
-            if sort in "isp" and token.kind == "text":
+            if sort in "iesp" and token.kind == "text":
                 return _unquote(text).lower()
         except ValueError as error:
             raise self._bad(f"{text} is not a valid literal") from error

@@ -29,8 +29,10 @@ from reconciler.emulator.world import World
 _VERSION = re.compile(r"(\d{4}-\d{2}-\d{2})(\.\d+\.\d+)?", re.ASCII)
 _ALWAYS = frozenset({"api-version", "timeOut", "timeout"})
 _PAGE = ("maxresults", "$skiptoken")
+_ENTRIES = (*_PAGE, "$filter", "$select")
 _USAGE = (*_PAGE, "$filter", "startTime", "endtime")
 _LIST = (*_PAGE, "$filter", "$select", "$expand")
+_FILES = (*_PAGE, "$filter", "recursive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Route:
 
 def _file_routes(kind: str, prefix: str) -> list[Route]:
     return [
-        Route(f"list_{kind}_files", "GET", f"{prefix}/files", ops_files.list_all, (*_LIST, "recursive")),
+        Route(f"list_{kind}_files", "GET", f"{prefix}/files", ops_files.list_all, _FILES),
         Route(f"download_{kind}_file", "GET", f"{prefix}/files/{{filePath}}", ops_files.get),
         Route(f"get_{kind}_file_properties", "HEAD", f"{prefix}/files/{{filePath}}", ops_files.head),
         Route(f"delete_{kind}_file", "DELETE", f"{prefix}/files/{{filePath}}", ops_files.delete, ("recursive",)),
@@ -89,7 +91,7 @@ ROUTES: tuple[Route, ...] = (
     Route("list_pool_usage_metrics", "GET", "/poolusagemetrics", ops_scaling.usage_metrics, _USAGE),
     Route("list_pool_node_counts", "GET", "/nodecounts", ops_pools.node_counts, (*_PAGE, "$filter")),
     Route("list_supported_images", "GET", "/supportedimages", ops_pools.supported_images, (*_PAGE, "$filter")),
-    Route("list_nodes", "GET", f"{_POOL}/nodes", ops_nodes.list_all, (*_PAGE, "$filter", "$select")),
+    Route("list_nodes", "GET", f"{_POOL}/nodes", ops_nodes.list_all, _ENTRIES),
     Route("get_node", "GET", _NODE, ops_nodes.get, ("$select",)),
     Route("reboot_node", "POST", f"{_NODE}/reboot", ops_nodes.reboot),
     Route("reimage_node", "POST", f"{_NODE}/reimage", ops_nodes.reimage),
@@ -114,7 +116,7 @@ ROUTES: tuple[Route, ...] = (
     Route("disable_job", "POST", f"{_JOB}/disable", ops_jobs.disable),
     Route("enable_job", "POST", f"{_JOB}/enable", ops_jobs.enable),
     Route("terminate_job", "POST", f"{_JOB}/terminate", ops_jobs.terminate, ("force",)),
-    Route("list_job_preparation_and_release_task_status", "GET", _STATUS, ops_jobs.attendances, _LIST),
+    Route("list_job_preparation_and_release_task_status", "GET", _STATUS, ops_jobs.attendances, _ENTRIES),
     Route("get_job_task_counts", "GET", f"{_JOB}/taskcounts", ops_jobs.task_counts),
     Route("create_task", "POST", f"{_JOB}/tasks", ops_jobs.add_task),
     Route("list_tasks", "GET", f"{_JOB}/tasks", ops_jobs.list_tasks, _LIST),

@@ -1,4 +1,4 @@
-"""The HTTP server on loopback: sockets in, `wire` values through, sockets out; and the loop that lets time pass.
+"""The HTTP server: sockets in, `wire` values through, sockets out; and the loop that lets time pass.
 
 Started by `__main__`. Everything runs in one event loop, and every request is one transaction of the engine, so two
 writers never see the same version (conditional requests are decided atomically).
@@ -12,10 +12,12 @@ import hmac
 import json
 import logging
 import os
+import re
 import ssl
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -25,6 +27,7 @@ from aiohttp import web
 from reconciler.emulator import auth, faults, mishaps, routes, sending
 from reconciler.emulator.chaos import Trouble
 from reconciler.emulator.conditions import NotModified
+from reconciler.emulator.control import HOST, url_host
 from reconciler.emulator.engine import Engine
 from reconciler.emulator.errors import ServiceError, refuse
 from reconciler.emulator.nodes import ProcessNodes
@@ -37,9 +40,9 @@ from reconciler.emulator.wire import Answer, Request, error_answer, new_request_
 from reconciler.emulator.world import Account, World
 
 LOG = logging.getLogger("reconciler.emulator")
-HOST = "127.0.0.1"
 CONTROL = "/$emulator/"
 _SHORT_POLL, _LONG_POLL, _LONG_WAIT = 0.01, 0.1, 1.0  # seconds between looks at running processes; without any
+_HOST_HEADER = re.compile(r"([\w.-]{1,255}|\[[\da-f:.]{2,45}\])(:\d{1,5})?", re.ASCII | re.I)
 _BRISK = 1.0  # seconds after the last request or change during which the short poll is used
 
 
@@ -59,6 +62,8 @@ class Settings:
     switches: Switches = field(default_factory=Switches)
     chaos: int | None = None
     """Seed of a mixture of faults that is in force from the start; None: no faults."""
+    host: str = HOST
+    """The address listened on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,8 @@ class Server:
         self._settings = settings
         self._key = base64.b64decode(settings.key)
         self._scheme = "http" if settings.tls is None else "https"
-        self._endpoint = f"{self._scheme}://{HOST}:{settings.port}"
+        self._endpoint = f"{self._scheme}://{url_host(settings.host)}:{settings.port}"
+        self._is_local = ip_address(settings.host).is_loopback
         self._limits, self._switches = (
             (Limits(), settings.switches) if parts is None else (parts.engine.world.limits, parts.engine.world.switches)
         )
@@ -231,9 +237,13 @@ class Server:
         raise refuse("RequestBodyTooLarge", ("MaxLimit", str(limit)))
 
     def _base(self, raw: web.Request) -> str:
-        """Scheme, host and port as the client wrote them, if they can only mean this server."""
-        host = raw.headers.get("Host", "")
-        port = self._settings.port
+        """Scheme, host and port as the client wrote them, if they can mean this server.
+
+        From elsewhere it may be reached under any name, and by another port that is forwarded to its own.
+        """
+        host, port = raw.headers.get("Host", ""), self._settings.port
+        if not self._is_local and _HOST_HEADER.fullmatch(host):
+            return f"{self._scheme}://{host}"
         return f"{self._scheme}://{host}" if host in (f"localhost:{port}", f"[::1]:{port}") else self._endpoint
 
     def _faulty(self, fault: Trouble, base: str, request_id: str) -> Answer:
@@ -259,6 +269,10 @@ class Server:
             "X-Content-Type-Options": "nosniff",
             **answer.headers,
         }
+        if self._settings.tls and not asked.get("host", "").startswith("localhost"):
+            # The service always sends it (R26). It means nothing over http (RFC 6797), and a browser that trusts our
+            # authority would refuse every other server on localhost for it.
+            headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
         if asked.get("return-client-request-id", "").lower() == "true" and "client-request-id" in asked:
             headers["client-request-id"] = asked["client-request-id"]
         return await sending.send(raw, answer, headers)
@@ -284,9 +298,7 @@ class Server:
                 self._engine.clear(self._clock.now())
                 return web.json_response({})
             case ("GET", "requests"):
-                since = raw.query.get("since", "0")
-                entries = self._log.since(int(since) if since.isdigit() else 0)
-                return web.json_response(entries)
+                return self._list_requests(raw.query.get("since", "0"))
         return web.json_response({"error": "no such control route"}, status=404)
 
     def _may_control(self, raw: web.Request) -> bool:
@@ -309,8 +321,14 @@ class Server:
         self._install(rules)
         return web.json_response({"rules": len(rules)})
 
+    def _list_requests(self, since: str) -> web.StreamResponse:
+        if not re.fullmatch(r"\d{1,18}", since, re.ASCII):
+            return web.json_response({"error": "since is the number of a request"}, status=400)
+        return web.json_response(self._log.since(int(since)))
+
     def _install(self, rules: list[faults.Rule]) -> None:
         self._faults.install(rules)
+        self._engine.world.limits = self._faults.limits(self._limits)
         self._engine.keep_history(wanted=self._faults.need_history)
 
     async def _befall(self, raw: web.Request) -> web.StreamResponse:

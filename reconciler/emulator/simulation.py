@@ -112,7 +112,7 @@ class Simulation:
         )
         self._engine.resume(self._clock.time)
         parts = Parts(self._engine, self._nodes, self._clock, Faults())
-        self._faults = parts.faults
+        self._faults, self._limits = parts.faults, self._engine.world.limits
         self._engine.alter = self._faults.alter
         pace = int(seconds_per_request * SECOND)
         self._loopback = Loopback(account, parts, lambda: self._advance(pace) if pace else None)
@@ -296,6 +296,7 @@ class Simulation:
 
     def _install(self, rules: list[FaultRule]) -> None:
         self._faults.install(rules)
+        self._engine.world.limits = self._faults.limits(self._limits)
         self._engine.keep_history(wanted=self._faults.need_history)
 
     def chaos(self, seed: int, **settings: Any) -> None:

@@ -10,6 +10,7 @@ import ast
 import functools
 import inspect
 import itertools
+import re
 import textwrap
 import typing
 from collections.abc import Iterable, Mapping
@@ -74,7 +75,7 @@ def _text(value: object) -> str:
     """As it would be given: true and false, seconds, words."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value / SECOND:g}" if isinstance(value, int) else str(value)
+    return str(value // SECOND) if isinstance(value, int) else str(value)
 
 
 def parse(given: Mapping[str, str] | Iterable[str]) -> Switches:
@@ -89,6 +90,13 @@ def parse(given: Mapping[str, str] | Iterable[str]) -> Switches:
     return Switches(**values)
 
 
+def split(texts: Iterable[str]) -> dict[str, str]:
+    """Names and values of texts `name=value`, each of them a reading there is. Raises BadSwitch."""
+    given = dict(_split(text) for text in texts)
+    parse(given)
+    return given
+
+
 def _split(text: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
     if not sign:
@@ -98,7 +106,7 @@ def _split(text: str) -> tuple[str, str]:
 
 def _value(switch: Switch, text: str) -> Any:
     if switch.readings == (ANY_SECONDS,):
-        if text.isascii() and text.isdigit():
+        if re.fullmatch(r"\d{1,9}", text, re.ASCII):
             return int(text) * SECOND
     elif switch.readings == (ANY_CODE,):
         if text in CATALOGUE or text == switch.default:
@@ -106,6 +114,12 @@ def _value(switch: Switch, text: str) -> Any:
     elif text in switch.readings:
         return text == "true" if switch.readings == ("true", "false") else text
     raise BadSwitch(f"{switch.name} takes {' or '.join(switch.readings)}, not {text!r}")
+
+
+def readings(given: Mapping[str, str]) -> dict[str, str]:
+    """All switches as text, with the given ones set. Raises BadSwitch."""
+    chosen = parse(given)
+    return {f.name: _text(getattr(chosen, f.name)) for f in fields(Switches)}
 
 
 def changed(chosen: Switches) -> dict[str, str]:

@@ -13,10 +13,11 @@ from reconciler.emulator.times import MINUTE, SECOND
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """Readings of behaviours that neither documents nor recordings settle."""
+    """Readings of behaviours that neither documents nor recordings settle. Times are in ticks here, and given and
+    listed in seconds everywhere else (`switch_list`)."""
 
     clock_skew: int = 15 * MINUTE
-    """How far the date of a signed request may be from now, in ticks (the storage service's rule)."""
+    """How far the date of a signed request may be from now (15 minutes is the storage service's rule)."""
     refused_token_status: Literal["403", "401"] = "403"
     """Status of the answer to a request without or with a refused bearer token; 401 comes with WWW-Authenticate."""
     non_empty_pool_code: str = "OperationNotValidOnPool"

@@ -10,6 +10,7 @@ import datetime
 import ipaddress
 import os
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -26,27 +27,33 @@ _NAMES = (
 )
 
 
-def prepare(folder: Path) -> ssl.SSLContext:
-    """The server's side of TLS, with the certificate in *folder*; one is made if there is none or it ends soon."""
+def prepare(folder: Path, host: str = "127.0.0.1") -> ssl.SSLContext:
+    """The server's side of TLS, with the certificate in *folder*; one is made if there is none for *host*, or it ends
+    soon."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not _is_good(folder):
-        _make(folder)
+    own = x509.IPAddress(ipaddress.ip_address(host))
+    names = _NAMES if own in _NAMES or own.value.is_unspecified else (*_NAMES, own)
+    if not _is_good(folder, names):
+        _make(folder, names)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(folder / "server.pem", folder / "server.key")
     return context
 
 
-def _is_good(folder: Path) -> bool:
+def _is_good(folder: Path, names: Sequence[x509.GeneralName]) -> bool:
     try:
         certificate = x509.load_pem_x509_certificate((folder / "server.pem").read_bytes())
-    except (OSError, ValueError):
+        covered = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return False
+    if not set(names) <= set(covered):
         return False
     left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
     return left.days > _SPARE and (folder / "server.key").exists() and (folder / CA).exists()
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, names: Sequence[x509.GeneralName]) -> None:
     authority, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "reconciler emulator authority")])
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
@@ -62,7 +69,7 @@ def _make(folder: Path) -> None:
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(_NAMES), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(own.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False)
         .sign(authority, hashes.SHA256())

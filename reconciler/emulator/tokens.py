@@ -11,6 +11,7 @@ import base64
 import binascii
 import hmac
 import json
+import math
 import time
 from typing import Any
 
@@ -25,7 +26,7 @@ class BadToken(Exception):  # noqa: N818 - reads as what it is
 def check(token: str, tenant: str, now: float) -> None:
     """Raise BadToken unless *token* is well formed, for *tenant* and for Batch, and good at *now* (Unix time)."""
     claims = _claims(token)
-    if not hmac.compare_digest(str(claims.get("tid")).encode(), tenant.encode()):
+    if not hmac.compare_digest(str(claims.get("tid")).encode(errors="replace"), tenant.encode()):
         raise BadToken("The token is not for the tenant of the Batch account")
     audience = claims.get("aud")
     if audience not in AUDIENCES:
@@ -66,7 +67,7 @@ def _read(text: str) -> dict[str, Any]:
 
 def _time(claims: dict[str, Any], name: str) -> float:
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise BadToken(f"The token's claim {name} is not a time")
     return value
 

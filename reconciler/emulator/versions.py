@@ -1,7 +1,8 @@
 """What older api-versions name differently or do not have yet. Requests are read, and answers shown, accordingly.
 
 From 2020-09-01.12.0 on one shape serves every client (X); older ones are taken as far as recorded sessions show them
-(R17:tasks, R18, R20n, cli2020). What 2025-06-01 removed is a matter of the bodies (`schema.Field.legacy`).
+(R17:tasks, R18, R20n, cli2020). What 2025-06-01 removed is taken from older ones (`schema.Field.legacy`) and shown to
+them alone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,18 @@ from typing import Any
 
 OLDEST = "2017-09-01"
 _SLOTS = "2020-09-01"
+_WITHOUT_LEGACY = "2025-06-01"
+_REMOVED = frozenset(  # in 2025-06-01 and before: the delta of M:BatchPool, CHANGELOG of the SDK
+    {
+        "applicationLicenses",
+        "certificateReferences",
+        "cloudServiceConfiguration",
+        "currentNodeCommunicationMode",
+        "resourceTags",
+        "targetNodeCommunicationMode",
+    }
+)
+_WAYS_TO_A_POOL = ("jobSpecification", "poolInfo", "autoPoolSpecification", "pool")
 # First version that shows a property: clients' models (X), compared with the recordings of the versions around it.
 _SINCE = {
     "requiredSlots": _SLOTS,
@@ -47,13 +60,27 @@ def _rename(value: Any, names: dict[str, str]) -> Any:
 
 def shown(body: Any, version: str) -> Any:
     """A response body as that version has it."""
-    if version >= "2025-06-01" or not isinstance(body, dict):
+    if not isinstance(body, dict):
         return body
+    if version >= _WITHOUT_LEGACY:
+        return _drop_removed(body)
     newer = {name for name, since in _SINCE.items() if version < since}
     pruned = _prune(body, newer)
     if version >= _SLOTS:
         return pruned
     return _flat_counts(_rename(pruned, _RENAMED), version)
+
+
+def _drop_removed(body: dict[str, Any]) -> dict[str, Any]:
+    """Without what a pool can only have from a client of an older version; nothing is copied if there is none."""
+    if "value" in body:
+        return body | {"value": [_drop_removed(item) for item in body["value"]]}
+    if any(name in body for name in _REMOVED):
+        body = {name: item for name, item in body.items() if name not in _REMOVED}
+    for name in _WAYS_TO_A_POOL:
+        if isinstance(inner := body.get(name), dict) and (kept := _drop_removed(inner)) is not inner:
+            body = body | {name: kept}
+    return body
 
 
 def _prune(value: Any, names: set[str]) -> Any:

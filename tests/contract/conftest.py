@@ -9,6 +9,7 @@ import http.client
 import importlib.util
 import itertools
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,45 +22,95 @@ import pytest
 from azure.batch import BatchClient
 from azure.core.credentials import AzureNamedKeyCredential
 
-from reconciler.emulator import Emulator
+from reconciler.emulator import Emulator, routes
+from reconciler.emulator.errors import ServiceError
 
-EVIDENCE = {"documented", "openapi", "recorded", "emulator_only"}
 SIGNED = (
     *("content-encoding", "content-language", "content-length", "content-md5", "content-type", "date"),
     *("if-modified-since", "if-match", "if-none-match", "if-unmodified-since", "range"),
 )
 
 
-def _load_document() -> Any:
-    """The OpenAPI document if it is at hand; tests are not a package, so its reader is loaded by path."""
-    spec = importlib.util.spec_from_file_location("openapi_document", Path(__file__).with_name("openapi_document.py"))
+def _load(name: str) -> Any:
+    """A module beside this one, by path: tests are not a package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.Document() if module.FOLDER.is_dir() else None
+    return module
 
 
-DOCUMENT = _load_document()
+ledger_module, openapi_document = _load("ledger"), _load("openapi_document")
+EVIDENCE = set(ledger_module.EVIDENCE)
+DOCUMENT = openapi_document.Document() if openapi_document.FOLDER.is_dir() else None
+sdk_models = _load("sdk_models")
+MODELS = sdk_models.Models()
+LEDGER = ledger_module.Ledger()
 VIOLATIONS: list[str] = []
 
 
 def check_answer(method: str, url: str, status: int, content_type: str, body: Callable[[], bytes]) -> None:
-    """Note what an answer has that the OpenAPI document of its api-version does not allow."""
+    """Note an answer, and what its body has that the SDK's models or the OpenAPI document do not allow."""
     address = urlsplit(url)
-    current = "api-version=2025-06-01" in address.query and not address.path.startswith("/$")
-    if DOCUMENT is not None and current and content_type.startswith("application/json;odata"):
-        VIOLATIONS.extend(DOCUMENT.violations(method, address.path, status, json.loads(body())))
+    operation = _operation(method, address.path)
+    has_json = method != "HEAD" and content_type.startswith("application/json;odata")
+    shown = json.loads(body()) if has_json else {}
+    if operation is not None:
+        LEDGER.answer(operation, status, shown.get("code", ""))
+    if not has_json or "api-version=2025-06-01" not in address.query or operation is None:
+        return
+    VIOLATIONS.extend(MODELS.violations(operation, status, shown, selected="select=" in address.query))
+    LEDGER.states(MODELS.states)
+    if DOCUMENT is not None:
+        VIOLATIONS.extend(DOCUMENT.violations(method, address.path, status, shown))
+
+
+def _operation(method: str, path: str) -> str | None:
+    try:
+        return str(routes.find(method, path)[0].name)
+    except ServiceError:
+        return None
 
 
 @pytest.fixture(autouse=True)
-def answers_fit_the_document() -> Iterator[None]:
-    """Every answer the test received is as the published OpenAPI document says."""
+def answers_fit_the_models_and_the_document(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every answer the test received is as the SDK's models and the published OpenAPI document say."""
     VIOLATIONS.clear()
+    [mark] = [mark.name for mark in request.node.iter_markers() if mark.name in EVIDENCE]
+    LEDGER.begin(request.node.nodeid, "" if request.node.path.name == "test_fuzz.py" else mark)
     yield
     found = sorted(set(VIOLATIONS))
     VIOLATIONS.clear()
     assert not found, "\n".join(found)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if os.environ.get("RECONCILER_WRITE_VERIFIED"):
+        ledger_module.TABLE.write_text(LEDGER.table())
+
+
+@pytest.fixture(scope="session")
+def ledger() -> Any:
+    """What was called and answered so far, for the table of `ledger`."""
+    return LEDGER
+
+
+@pytest.fixture(scope="session")
+def verified() -> Callable[[str], list[list[str]]]:
+    """The rows of a table in VERIFIED.md, by its heading."""
+    return lambda heading: ledger_module.rows(ledger_module.TABLE.read_text(), heading)
+
+
+@pytest.fixture(scope="session")
+def all_states() -> list[tuple[str, str]]:
+    return ledger_module.all_states()
+
+
+@pytest.fixture
+def models() -> Any:
+    """The check against the SDK's models, with nothing checked yet."""
+    return sdk_models.Models()
 
 
 @pytest.fixture(scope="session")
@@ -142,8 +193,7 @@ class RawClient:
             shown = {name.lower(): value for name, value in answer.getheaders()}
             content = answer.read()
             kind = shown.get("content-type", "")
-            if method != "HEAD":
-                check_answer(method, f"{path}?{query}", answer.status, kind, lambda: content)
+            check_answer(method, f"{path}?{query}", answer.status, kind, lambda: content)
             return Answer(answer.status, answer.reason, shown, content)
         finally:
             connection.close()
@@ -177,9 +227,8 @@ def make_client(emulator: Emulator) -> BatchClient:
 
 def _check_sdk_answer(response: Any) -> None:
     answer = response.http_response
-    if answer.request.method != "HEAD":
-        kind = answer.headers.get("content-type", "")
-        check_answer(answer.request.method, answer.request.url, answer.status_code, kind, answer.body)
+    kind = answer.headers.get("content-type", "")
+    check_answer(answer.request.method, answer.request.url, answer.status_code, kind, answer.body)
 
 
 @pytest.fixture(scope="session")

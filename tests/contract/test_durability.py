@@ -207,7 +207,7 @@ def test_an_emulator_without_work_ends_by_itself_but_not_while_a_job_is_unfinish
 
 
 def test_a_second_server_on_the_same_state_is_refused(own):
-    command = control.command_line(own.state, 0)
+    command = control.command_line(own.state, control.Options())
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, env=control.environment(), check=False)
     assert done.returncode == 1
     assert "already runs" in done.stderr

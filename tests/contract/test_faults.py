@@ -244,3 +244,66 @@ def test_an_account_can_be_cleared(tmp_path, raw_for, vm):
         emulator.clear()
         assert raw("GET", "/jobs").json["value"] == raw("GET", "/pools").json["value"] == []
         assert raw("POST", "/pools", {"id": "p", **vm}).status == 201
+
+
+@pytest.mark.emulator_only
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"kind": "storm"},
+        {"kind": []},
+        {"kind": "reset", "surprise": 1},
+        {"kind": "reset", "path": "("},
+        {"kind": "reset", "times": -1},
+        {"kind": "reset", "times": float("inf")},
+        {"kind": "reset", "times": "twice"},
+        {"kind": "reset", "skip": -1},
+        {"kind": "stale", "changes": 1.5},
+        {"kind": "delay", "seconds": -1},
+        {"kind": "delay", "seconds": float("nan")},
+        {"kind": "delay", "latency": {"low": 2, "high": 1}},
+        {"kind": "status", "status": 99},
+        {"kind": "status", "status": float("inf")},
+        {"kind": "chaos", "rate": 2},
+        {"kind": "quota", "pools": -1},
+        {"kind": "quota", "tasks": 1},
+        {"kind": "run", "run": "lunch"},
+    ],
+)
+def test_a_wrong_rule_is_refused_and_those_in_force_stay(raw, emulator, rule):
+    emulator.faults([{"kind": "status", "path": "^/pools$", "status": 503}])
+    with pytest.raises(EmulatorError, match="faults"):
+        emulator.faults([rule])
+    assert [raw("GET", "/pools").status for _ in range(2)] == [503, 200]
+
+
+@pytest.mark.emulator_only
+def test_the_log_of_requests_is_asked_by_number(emulator):
+    with pytest.raises(EmulatorError, match="since is the number of a request"):
+        emulator.requests("9" * 6000)
+
+
+@pytest.mark.documented("DE, D:batch-quota-limit: PoolQuotaReached, ActiveJobAndScheduleQuotaReached")
+def test_quotas_are_lowered_and_given_back(raw, emulator, make_pool, make_job, vm, new_id):
+    make_pool()
+    job_id = make_job("nowhere")
+    have = {path: len(raw("GET", path).json["value"]) for path in ("/pools", "/jobs", "/jobschedules")}
+    pool, job = {"id": new_id("pool"), **vm}, {"id": new_id("job"), "poolInfo": {"poolId": "nowhere"}}
+    schedule = {"id": new_id("schedule"), "schedule": {}, "jobSpecification": {"poolInfo": {"poolId": "nowhere"}}}
+    active = sum(
+        entry["state"] != "completed" for path in ("/jobs", "/jobschedules") for entry in raw("GET", path).json["value"]
+    )
+    emulator.faults([{"kind": "quota", "pools": have["/pools"], "activeJobsAndSchedules": active}])
+    for path, body, code in (
+        ("/pools", pool, "PoolQuotaReached"),
+        ("/jobs", job, "ActiveJobAndScheduleQuotaReached"),
+        ("/jobschedules", schedule, "ActiveJobAndScheduleQuotaReached"),
+    ):
+        answer = raw("POST", path, body)
+        assert (path, answer.status, answer.code) == (path, 409, code)
+    assert {path: len(raw("GET", path).json["value"]) for path in have} == have
+    assert raw("GET", f"/jobs/{job_id}").status == 200
+    emulator.faults([])
+    for path, body in (("/pools", pool), ("/jobs", job)):
+        assert raw("POST", path, body).status == 201
+        assert raw("DELETE", f"{path}/{body['id']}").status == 202

@@ -6,6 +6,7 @@ import base64
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ import pytest
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
+from reconciler.emulator import Emulator
 from reconciler.emulator.routes import ROUTES
 
 OTHER_KEY = base64.b64encode(b"x" * 64).decode()
@@ -38,6 +40,22 @@ def test_a_request_that_is_not_signed_right_is_refused_without_effect(raw, new_i
     assert answer.reason.startswith("Server failed to authenticate the request.")
     assert answer.values["AuthenticationErrorDetail"]
     assert raw("GET", f"/jobs/{job_id}").status == 404
+
+
+@pytest.mark.emulator_only
+@pytest.mark.parametrize(("minutes", "status"), [(-14, 200), (14, 200), (-16, 403), (16, 403)])
+@pytest.mark.parametrize("header", ["ocp-date", "date"])
+def test_a_clock_may_be_off_by_a_quarter_of_an_hour(raw, header, minutes, status):
+    when = formatdate(time.time() + minutes * 60, usegmt=True)
+    assert raw("GET", "/jobs", headers={"ocp-date": "", header: when}).status == status
+
+
+@pytest.mark.emulator_only
+def test_how_far_a_clock_may_be_off_is_a_switch_of_seconds(tmp_path, raw_for):
+    with Emulator(state=tmp_path, switches={"clock_skew": "60"}) as emulator:
+        for seconds, status in ((30, 200), (120, 403)):
+            when = formatdate(time.time() - seconds, usegmt=True)
+            assert raw_for(emulator)("GET", "/jobs", headers={"ocp-date": when}).status == status
 
 
 @pytest.mark.documented("X: bearer tokens are not for plain http")
@@ -145,6 +163,78 @@ def test_conditions_on_reads_and_writes(raw, make_job):
     assert refused.reason == "The condition specified using HTTP conditional header(s) is not met."
     assert raw("PATCH", path, {"priority": 9}, headers={"if-match": f'"{etag}"'}).status == 200
     assert raw("DELETE", path, headers={"if-match": f'"{etag}"'}).status == 412
+
+
+@pytest.mark.documented('DR "Specifying Conditional Headers"')
+@pytest.mark.parametrize("kind", ["pools", "jobs", "jobschedules"])
+def test_of_writers_that_saw_the_same_version_one_succeeds(raw, vm, new_id, kind):
+    parts = {
+        "pools": vm,
+        "jobs": {"poolInfo": {"poolId": "nowhere"}},
+        "jobschedules": {
+            "schedule": {"doNotRunUntil": "2099-01-01T00:00:00Z"},
+            "jobSpecification": {"poolInfo": {"poolId": "nowhere"}},
+        },
+    }
+    name = new_id(kind)
+    assert raw("POST", f"/{kind}", {"id": name, **parts[kind]}).status == 201
+    etag = raw("GET", f"/{kind}/{name}").headers["etag"]
+
+    def write(number):
+        body = {"metadata": [{"name": "writer", "value": str(number)}]}
+        return raw("PATCH", f"/{kind}/{name}", body, headers={"if-match": f'"{etag}"'}).status
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(write, range(16)))
+    assert sorted(statuses) == [200] + [412] * 15
+    winner = str(statuses.index(200))
+    assert raw("GET", f"/{kind}/{name}").json["metadata"] == [{"name": "writer", "value": winner}]
+    assert raw("DELETE", f"/{kind}/{name}").status == 202
+
+
+@pytest.mark.documented("M: ids are unique without regard to case and kept as given")
+def test_ids_are_found_in_any_case_and_shown_as_given(raw, vm, new_id, emulator):
+    schedule = {
+        "schedule": {"doNotRunUntil": "2099-01-01T00:00:00Z"},
+        "jobSpecification": {"poolInfo": {"poolId": "nowhere"}},
+    }
+    bodies = {
+        "/pools": (vm, "PoolExists"),
+        "/jobs": ({"poolInfo": {"poolId": "nowhere"}}, "JobExists"),
+        "/jobschedules": (schedule, "JobScheduleExists"),
+    }
+    made = []
+    for path, (body, code) in bodies.items():
+        name = new_id("MiXed")
+        made.append(f"{path}/{name}")
+        assert raw("POST", path, {"id": name, **body}).status == 201
+        assert raw("POST", path, {"id": name.lower(), **body}).code == code
+        for other in (name.upper(), name.lower()):
+            shown = raw("GET", f"{path.upper()}/{other}").json
+            assert (shown["id"], shown["url"]) == (name, f"{emulator.endpoint}{path}/{name}")
+            assert raw("PATCH", f"{path}/{other}", {"metadata": []}).status == 200
+        listed = raw("GET", path, query=f"api-version=2025-06-01&$filter=id%20eq%20'{name.lower()}'").json["value"]
+        assert [entry["id"] for entry in listed] == [name]
+    tasks = f"{made[1]}/tasks"
+    assert raw("POST", tasks.upper().replace("/JOBS", "/jobs"), {"id": "Task", "commandLine": "true"}).status == 201
+    assert raw("POST", tasks, {"id": "TASK", "commandLine": "true"}).code == "TaskExists"
+    [result] = raw("POST", f"{made[1]}/addtaskcollection", {"value": [{"id": "tAsK", "commandLine": "true"}]}).json[
+        "value"
+    ]
+    assert result["error"]["code"] == "TaskExists"
+    assert raw("GET", f"{tasks}/task").json["id"] == "Task"
+    assert raw("DELETE", f"{tasks}/TASK").status == 200
+    for path in made:
+        assert raw("DELETE", path.upper()).status == 202
+
+
+@pytest.mark.openapi
+@pytest.mark.parametrize(
+    ("text", "status"), [("1", 200), ("30", 200), ("31", 200), ("3600", 200), ("-1", 400), ("1.5", 400), ("", 400)]
+)
+def test_a_timeout_is_a_number_of_seconds_and_one_beyond_the_longest_means_the_longest(raw, text, status):
+    for name in ("timeOut", "timeout"):
+        assert raw("GET", "/jobs", query=f"api-version=2025-06-01&{name}={text}").status == status
 
 
 @pytest.mark.documented("X: what the SDK makes of conditions")
@@ -322,6 +412,39 @@ def test_properties_that_2025_removed_are_known_to_older_versions_only(raw, vm, 
     for version, status in (("2024-02-01.19.0", 201), ("2025-06-01", 400)):
         answer = raw("POST", "/pools", {"id": new_id("pool"), **vm, **old}, query=f"api-version={version}")
         assert (version, answer.status) == (version, status)
+
+
+@pytest.mark.openapi
+def test_what_2025_removed_is_shown_to_older_versions_only(raw, vm, new_id):
+    older = "api-version=2024-07-01.20.0"
+    pool = {**vm, "targetNodeCommunicationMode": "classic", "resourceTags": {"a": "b"}}
+    auto = {"autoPoolSpecification": {"poolLifetimeOption": "job", "pool": {**pool, "targetDedicatedNodes": 0}}}
+    pool_id, job_id, schedule_id = new_id("pool"), new_id("job"), new_id("schedule")
+    made = (
+        ("/pools", {"id": pool_id, **pool}),
+        ("/jobs", {"id": job_id, "poolInfo": auto}),
+        (
+            "/jobschedules",
+            {
+                "id": schedule_id,
+                "schedule": {"doNotRunUntil": "2099-01-01T00:00:00Z"},
+                "jobSpecification": {"poolInfo": auto},
+            },
+        ),
+    )
+    for path, body in made:
+        assert raw("POST", path, body, query=older).status == 201
+        shown = f"{path}/{body['id']}"
+        for address, query in (
+            (shown, ""),
+            (path, f"&$filter=id%20eq%20'{body['id']}'"),
+        ):
+            assert b'"targetNodeCommunicationMode":"classic"' in raw("GET", address, query=older + query).body
+            now = raw("GET", address, query=f"api-version=2025-06-01{query}").body
+            assert body["id"].encode() in now
+            assert b"CommunicationMode" not in now
+            assert b"resourceTags" not in now
+        assert raw("DELETE", shown).status == 202
 
 
 @pytest.mark.documented("X: the Python client asks for a chunk of work over one connection")
