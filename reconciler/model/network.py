@@ -45,6 +45,8 @@ class InboundNatPool(Spec):
 
 def _apart(pools: list[InboundNatPool]) -> list[InboundNatPool]:
     """Port ranges of one pool do not overlap, and its rules are few and have different priorities."""
+    if not pools:
+        raise refusal("expected at least 1 endpoint, found none")
     ordered = sorted(pools, key=lambda pool: pool.frontendPortRangeStart)
     for before, after in pairwise(ordered):
         if after.frontendPortRangeStart <= before.frontendPortRangeEnd:

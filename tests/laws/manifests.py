@@ -175,7 +175,7 @@ def _typed(
 
 def _lists(inner: Any, field: Field, at: Path, without: frozenset[str], dense: bool) -> st.SearchStrategy[Any]:
     items = _typed(inner, [], field, at, without, dense)
-    least = 1 if dense else 0
+    least = 1 if dense or field.required else 0
     key = field.keyed_by
     if key is not None:
         return st.lists(items, min_size=least, max_size=2, unique_by=lambda item: str(item[key]).lower())
