@@ -47,6 +47,10 @@ DOCUMENT = openapi_document.Document() if openapi_document.FOLDER.is_dir() else 
 sdk_models = _load("sdk_models")
 MODELS = sdk_models.Models()
 LEDGER = ledger_module.Ledger()
+ACCOUNT = os.environ.get("RECONCILER_CONTRACT_ENDPOINT", "")
+"""A real account to ask instead of the emulator: its nodes cost money while the suite runs."""
+PATIENCE = float(os.environ.get("RECONCILER_CONTRACT_PATIENCE", "60" if ACCOUNT else "1"))
+"""How many times longer every wait may last: real nodes take minutes to start."""
 VIOLATIONS: list[str] = []
 
 
@@ -122,13 +126,42 @@ def openapi() -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every contract test says with exactly one mark what it rests on."""
+    """Every contract test says with exactly one mark what it rests on. A real account is asked only what holds for
+    one: no choices of the emulator, and nothing that needs a hand inside it."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
             marks = [mark.name for mark in item.iter_markers() if mark.name in EVIDENCE]
             if len(marks) != 1:
                 raise pytest.UsageError(f"{item.nodeid}: exactly one of {sorted(EVIDENCE)} is needed, found {marks}")
+            fixtures = set(getattr(item, "fixturenames", ()))
+            asked = fixtures & {"client", "raw"} and "diary" not in fixtures  # a diary is a file of this machine
+            if ACCOUNT and (marks == ["emulator_only"] or not asked or item.path.name in INSIDE):
+                item.add_marker(pytest.mark.skip(reason="holds for the emulator only"))
+
+
+INSIDE = frozenset({"test_replays.py", "test_fuzz.py", "test_verified.py", "test_durability.py", "test_faults.py"})
+"""Tests that send recorded ids and keys, or break what they ask."""
+
+
+@dataclass(frozen=True)
+class RealAccount:
+    """What the tests need of an account, from the environment. All else of the emulator is not to be had there."""
+
+    endpoint: str
+    account: str
+    key: str
+
+    def __getattr__(self, name: str) -> Any:
+        pytest.skip(f"needs the emulator itself ({name})")
+
+
+def _real_account() -> RealAccount:
+    names = ("RECONCILER_CONTRACT_ACCOUNT", "RECONCILER_CONTRACT_KEY")
+    missing = [name for name in names if not os.environ.get(name)]
+    if missing:
+        raise pytest.UsageError(f"RECONCILER_CONTRACT_ENDPOINT needs {' and '.join(missing)} beside it")
+    return RealAccount(ACCOUNT.rstrip("/"), *(os.environ[name] for name in names))
 
 
 @dataclass(frozen=True)
@@ -183,7 +216,8 @@ class RawClient:
         if sign:
             sent["authorization"] = self._sign(method, path, query or "", sent, key, account, signed_length)
         address = urlsplit(self.emulator.endpoint)
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=20)
+        kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+        connection = kind(address.hostname or "", address.port, timeout=20)
         try:
             connection.putrequest(method, f"{path}?{query}" if query else path, skip_accept_encoding=True)
             for name, value in sent.items():
@@ -232,7 +266,10 @@ def _check_sdk_answer(response: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator | RealAccount]:
+    if ACCOUNT:
+        yield _real_account()
+        return
     with Emulator(state=tmp_path_factory.mktemp("emulator")) as running:
         yield running
 
@@ -261,7 +298,8 @@ def client_for() -> Callable[[Emulator], BatchClient]:
 @pytest.fixture(scope="session")
 def new_id() -> Callable[..., str]:
     numbers = itertools.count(1)
-    return lambda prefix="x": f"{prefix}-{next(numbers)}"
+    run = f"-{os.getpid()}-{int(time.time())}" if ACCOUNT else ""  # a real account may hold what an earlier run left
+    return lambda prefix="x": f"{prefix}{run}-{next(numbers)}"
 
 
 @pytest.fixture(scope="session")
@@ -269,10 +307,10 @@ def until() -> Callable[..., Any]:
     """Wait until a question is answered with something true, and return that."""
 
     def wait(question: Callable[[], Any], seconds: float = 10.0) -> Any:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while not (answer := question()):
-            assert time.monotonic() < deadline, f"still {answer!r} after {seconds} s"
-            time.sleep(0.02)
+            assert time.monotonic() < deadline, f"still {answer!r} after {seconds * PATIENCE} s"
+            time.sleep(2 if ACCOUNT else 0.02)
         return answer
 
     return wait
