@@ -12,6 +12,12 @@ from reconciler.manifest.words import Path, field_path
 from reconciler.model.field import Spec
 from reconciler.model.table import table
 
+_ONE_ID_SPACE: Final = frozenset({"Job", "JobSchedule"})
+"""The service takes no job whose id a schedule has, nor the reverse (REST reference, "Add Job Schedule")."""
+
+_JOB_SPEC: Final[Mapping[str, Path]] = {"Job": ("spec",), "JobSchedule": ("spec", "jobSpecification")}
+"""Where a document says what a job is."""
+
 _JOB_TASKS: Final[Mapping[str, str | None]] = {
     "jobManagerTask": None,
     "jobPreparationTask": "jobpreparation",
@@ -23,14 +29,17 @@ _JOB_TASKS: Final[Mapping[str, str | None]] = {
 def within(document: Document, model: type[Spec]) -> list[Finding]:
     """Mistakes between the parts of one document."""
     findings = list(_repeated(document, model, document.value, ()))
-    if document.kind == "Job":
-        findings += _unprepared(document)
-        findings += _task_ids(document)
+    if document.kind in _JOB_SPEC:
+        findings += _unprepared(document, _JOB_SPEC[document.kind])
+        findings += _task_ids(document, _JOB_SPEC[document.kind])
     return findings
 
 
 def between(documents: list[Document]) -> list[Finding]:
-    """Mistakes between documents: a name used twice for a kind, whatever the letter case, and a second Stack."""
+    """Mistakes between documents: a name used twice for a kind, whatever the letter case, and a second Stack.
+
+    Jobs and job schedules share one id space.
+    """
     findings: list[Finding] = []
     names: dict[tuple[str, str], Document] = {}
     stack: Document | None = None
@@ -45,9 +54,10 @@ def between(documents: list[Document]) -> list[Finding]:
         name = document.at(path)
         if document.kind is None or not isinstance(name, str) or document.is_refused(path):
             continue
-        first = names.setdefault((document.kind, name.lower()), document)
+        space = "Job or JobSchedule" if document.kind in _ONE_ID_SPACE else document.kind
+        first = names.setdefault((space, name.lower()), document)
         if first is not document:
-            expected = f"expected a name that no other {document.kind} has, whatever the letter case"
+            expected = f"expected a name that no other {space} has, whatever the letter case"
             message = f"{expected}, found {document.found(path, name)}, the name of the one at {_place(first)}"
             findings.append(document.finding(path, message))
     return findings
@@ -58,17 +68,17 @@ def _place(document: Document) -> str:
     return f"{document.file.path}:{line}"
 
 
-def _unprepared(document: Document) -> Iterator[Finding]:
-    path = ("spec", "jobReleaseTask")
-    if document.at(path) is not None and document.at(("spec", "jobPreparationTask")) is None:
+def _unprepared(document: Document, spec: Path) -> Iterator[Finding]:
+    path = (*spec, "jobReleaseTask")
+    if document.at(path) is not None and document.at((*spec, "jobPreparationTask")) is None:
         message = "expected a jobPreparationTask beside it, found none: release runs where preparation ran"
         yield document.finding(path, message, of_key=True)
 
 
-def _task_ids(document: Document) -> Iterator[Finding]:
+def _task_ids(document: Document, spec: Path) -> Iterator[Finding]:
     """One id, one task: manager, preparation and release tasks share the ids of a job's tasks."""
     first: dict[str, Path] = {}
-    for path, id_ in _ids(document):
+    for path, id_ in _ids(document, spec):
         other = first.setdefault(id_.lower(), path)
         if other is not path:
             line, _ = document.position((*other, "id"))
@@ -78,13 +88,13 @@ def _task_ids(document: Document) -> Iterator[Finding]:
             yield document.finding((*path, "id"), f"{message} on line {line}")
 
 
-def _ids(document: Document) -> Iterator[tuple[Path, str]]:
+def _ids(document: Document, spec: Path) -> Iterator[tuple[Path, str]]:
     for name, default in _JOB_TASKS.items():
-        task = document.at(("spec", name))
+        task = document.at((*spec, name))
         id_ = task.get("id", default) if isinstance(task, dict) else None
         id_ = default if id_ is None and isinstance(task, dict) else id_
-        if isinstance(id_, str) and not document.is_refused(("spec", name, "id")):
-            yield ("spec", name), id_
+        if isinstance(id_, str) and not document.is_refused((*spec, name, "id")):
+            yield (*spec, name), id_
     tasks = document.at(("tasks",))
     for index, task in enumerate(tasks if isinstance(tasks, list) else ()):
         id_ = task.get("id") if isinstance(task, dict) else None
