@@ -2,17 +2,20 @@
 
 The command line calls `load` before anything else. The way of a document, one module a step: `files` finds and reads
 the text, `text` makes plain values of it, `variables` puts values in for `${var.NAME}` and `${env.NAME}`, the models
-validate, `explain` says in plain words what they refused, `checks` compares documents and tasks with one another.
+validate, `explain` says in plain words what they refused, `groups` makes tasks of templates, `checks` compares
+documents and tasks with one another.
 """
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from pydantic import ValidationError
 
 from reconciler.errors import Finding, ManifestErrors
 from reconciler.manifest import checks, files, text, words
 from reconciler.manifest.explain import explain
+from reconciler.manifest.groups import Groups, expand
 from reconciler.manifest.text import Document, Raw
 from reconciler.manifest.variables import Variables
 from reconciler.model.desired import SPECS, Desired, Key, Kind, Source, Stack, Task, Wanted
@@ -25,6 +28,7 @@ from reconciler.model.document import (
     PoolManifest,
     StackManifest,
 )
+from reconciler.model.groups import Group, Tasks, depends_on
 from reconciler.model.table import normalise
 from reconciler.model.task import TaskSpec
 
@@ -60,12 +64,14 @@ def load(paths: Sequence[str], *, variables: Mapping[str, str], environment: Map
     objects: dict[Key, Wanted] = {}
     for document in documents:
         findings += scope.substitute(document)
-        manifest, wrong = _validate(document)
+        groups = expand(document)
+        findings += groups.findings
+        manifest, wrong = _validate(document, groups)
         findings += wrong
         if isinstance(manifest, StackManifest):
             stack = _stack(manifest)
         elif isinstance(manifest, (PoolManifest, JobManifest, JobScheduleManifest)):
-            wanted = _wanted(document, manifest)
+            wanted = _wanted(document, manifest, groups)
             objects[wanted.key] = wanted
     findings += checks.between(documents)
     if not stacks and readable:
@@ -101,12 +107,12 @@ def read_variables(path: str) -> dict[str, str]:
     return values
 
 
-def _validate(document: Document) -> tuple[object, list[Finding]]:
+def _validate(document: Document, groups: Groups) -> tuple[object, list[Finding]]:
     """The document as its model, or None and what is wrong with it. Checks across fields are made in both cases."""
     model = MANIFESTS.get(document.kind) if document.kind is not None else None
     if model is None:
         return None, _kind(document)
-    wrong = checks.within(document, model)
+    wrong = checks.within(document, model, groups)
     try:
         manifest = model.model_validate(document.value)
     except ValidationError as error:
@@ -151,7 +157,7 @@ def _unwritten_stack(folder: str | None) -> tuple[Stack | None, list[Finding]]:
     return Stack(name, prunes=True), []
 
 
-def _wanted(document: Document, manifest: PoolManifest | JobManifest | JobScheduleManifest) -> Wanted:
+def _wanted(document: Document, manifest: PoolManifest | JobManifest | JobScheduleManifest, groups: Groups) -> Wanted:
     kind = Kind(manifest.kind.lower())
     raw = document.value
     spec = normalise(SPECS[kind], raw["spec"])
@@ -163,8 +169,18 @@ def _wanted(document: Document, manifest: PoolManifest | JobManifest | JobSchedu
         body=_without_nulls(raw["spec"]),
         lifecycle=manifest.lifecycle,
         source=Source(document.file.path, *document.named_at),
-        tasks={task.id: task for task in (_task(item) for item in raw.get("tasks", ()))},
+        tasks=_tasks(raw, groups.groups),
     )
+
+
+def _tasks(raw: Raw, groups: list[Group]) -> Tasks:
+    """Listed tasks, groups, and last the merge task, which depends on all others."""
+    listed = [_task(item) for item in raw.get("tasks") or ()]
+    merge = raw.get("mergeTask")
+    if merge is None:
+        return Tasks(listed, *groups)
+    names = chain((task.name for task in listed), *(group.names() for group in groups))
+    return Tasks(listed, *groups, [_task({**merge, "dependsOn": depends_on(names)})])
 
 
 def _task(raw: Raw) -> Task:

@@ -4,12 +4,15 @@ Reads the plain values leniently, so that a document the model refused has these
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, Final
 
 from reconciler.errors import Finding
+from reconciler.manifest.groups import TAKEN, Groups, repeated_ids
 from reconciler.manifest.text import Document
 from reconciler.manifest.words import Path, field_path
 from reconciler.model.field import Spec
+from reconciler.model.groups import LONGEST_DEPENDENCIES, depends_on, too_long
 from reconciler.model.table import table
 
 _ONE_ID_SPACE: Final = frozenset({"Job", "JobSchedule"})
@@ -26,12 +29,14 @@ _JOB_TASKS: Final[Mapping[str, str | None]] = {
 """The tasks that belong to a job as such, and the id each has when its line is absent."""
 
 
-def within(document: Document, model: type[Spec]) -> list[Finding]:
+def within(document: Document, model: type[Spec], groups: Groups) -> list[Finding]:
     """Mistakes between the parts of one document."""
     findings = list(_repeated(document, model, document.value, ()))
-    if document.kind in _JOB_SPEC:
-        findings += _unprepared(document, _JOB_SPEC[document.kind])
-        findings += _task_ids(document, _JOB_SPEC[document.kind])
+    spec = _JOB_SPEC.get(document.kind or "")
+    if spec is not None:
+        findings += _unprepared(document, spec)
+        findings += _task_ids(document, spec, groups)
+        findings += _merge(document, groups)
     return findings
 
 
@@ -75,7 +80,7 @@ def _unprepared(document: Document, spec: Path) -> Iterator[Finding]:
         yield document.finding(path, message, of_key=True)
 
 
-def _task_ids(document: Document, spec: Path) -> Iterator[Finding]:
+def _task_ids(document: Document, spec: Path, groups: Groups) -> Iterator[Finding]:
     """One id, one task: manager, preparation and release tasks share the ids of a job's tasks."""
     first: dict[str, Path] = {}
     for path, id_ in _ids(document, spec):
@@ -84,8 +89,9 @@ def _task_ids(document: Document, spec: Path) -> Iterator[Finding]:
             line, _ = document.position((*other, "id"))
             found = document.found((*path, "id"), document.at((*path, "id")))
             shown = f"the default {id_!r}" if document.at((*path, "id")) is None else found
-            message = f"expected an id that no other task of the job has, found {shown}, the id of {field_path(other)}"
+            message = f"{TAKEN} {shown}, the id of {field_path(other)}"
             yield document.finding((*path, "id"), f"{message} on line {line}")
+    yield from repeated_ids(document, groups.written, first)
 
 
 def _ids(document: Document, spec: Path) -> Iterator[tuple[Path, str]]:
@@ -100,6 +106,38 @@ def _ids(document: Document, spec: Path) -> Iterator[tuple[Path, str]]:
         id_ = task.get("id") if isinstance(task, dict) else None
         if isinstance(id_, str) and not document.is_refused(("tasks", index, "id")):
             yield ("tasks", index), id_
+    id_ = document.at(("mergeTask", "id"))
+    if isinstance(id_, str) and not document.is_refused(("mergeTask", "id")):
+        yield ("mergeTask",), id_
+
+
+def _merge(document: Document, groups: Groups) -> Iterator[Finding]:
+    """What a merge task needs: others to wait for, few enough to be named, and a job that allows dependencies."""
+    path = ("mergeTask",)
+    merge = document.at(path)
+    if not isinstance(merge, dict):
+        return
+    if "dependsOn" in merge:
+        document.refused.add((*path, "dependsOn"))
+        message = "expected no dependsOn: a merge task depends on all other declared tasks by itself"
+        yield document.finding((*path, "dependsOn"), message, of_key=True)
+    uses = ("spec", "usesTaskDependencies")
+    if document.at(uses) is not True and not document.is_refused(uses):
+        message = "expected 'usesTaskDependencies: true' in spec, found none: a merge task depends on other tasks"
+        yield document.finding(path, message, of_key=True)
+    if groups.broken or document.is_refused(("tasks",)):
+        return
+    tasks = document.at(("tasks",))
+    ids = [task.get("id") for task in tasks if isinstance(task, dict)] if isinstance(tasks, list) else []
+    names = chain((id_ for id_ in ids if isinstance(id_, str)), *(group.names() for group in groups.groups))
+    depends = depends_on(names)
+    if not depends and not tasks:
+        yield document.finding(path, "expected tasks or taskGroups for it to wait for, found none", of_key=True)
+    if (length := too_long(depends)) is not None:
+        # No tasks of our own in between: they would run, be counted and be paid for, and what they run depends on
+        # the nodes' operating system.
+        limit = f"at most {LONGEST_DEPENDENCIES:,} characters of ids to depend on"
+        yield document.finding(path, f"expected {limit}, found {length:,}: use plain numbers as ids", of_key=True)
 
 
 def _repeated(document: Document, model: type[Spec], raw: Mapping[str, Any], path: Path) -> Iterator[Finding]:

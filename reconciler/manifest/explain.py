@@ -29,13 +29,14 @@ _TYPES: Final[Mapping[str, str]] = {
 def explain(document: Document, model: type[Spec], error: ValidationError) -> list[Finding]:
     """A finding for each thing the model refused, but for places that have one already."""
     return [
-        _finding(document, model, detail)
+        explain_detail(document, model, detail)
         for detail in error.errors(include_url=False)
         if not document.is_refused(detail["loc"])
     ]
 
 
-def _finding(document: Document, model: type[Spec], error: ErrorDetails) -> Finding:
+def explain_detail(document: Document, model: type[Spec], error: ErrorDetails) -> Finding:
+    """One thing that the model refused."""
     path = error["loc"]
     match error["type"]:
         case "missing":
@@ -74,6 +75,9 @@ def _expected(document: Document, error: ErrorDetails) -> str:
             found += "" if document.is_reference(path) else did_you_mean(value, re.findall(r"'([^']*)'", expected))
         case "greater_than_equal":
             expected = f"at least {context['ge']}"
+        case "too_short":
+            least = context["min_length"]
+            expected = f"at least {least} item{'' if least == 1 else 's'}"
         case "less_than_equal":
             expected = f"at most {context['le']}"
         case "string_too_short":

@@ -1,4 +1,4 @@
-"""`${var.NAME}` and `${env.NAME}`: which there are, and putting them in.
+"""`${var.NAME}` and `${env.NAME}`: which there are, and putting them in. `${item.NAME}` is kept for the template.
 
 Strict, because a name spelled wrong must not become an empty string in a command line. Everything else that begins
 with `${` belongs to the shell or the service (`${AZ_BATCH_NODE_ID}`, `${X:-y}`) and is left alone; `$${` stands for a
@@ -14,8 +14,10 @@ from reconciler.errors import Finding
 from reconciler.manifest.scalar import plain
 from reconciler.manifest.text import Document, Reference
 from reconciler.manifest.words import Path, did_you_mean, quoted
+from reconciler.model.groups import Reference as Item
+from reconciler.model.groups import Template
 
-_TOKEN: Final = re.compile(r"\$\$\{|\$\{(?P<scope>var|env)\.(?P<name>[^{}]*)(?P<end>\}?)")
+_TOKEN: Final = re.compile(r"\$\$\{|\$\{(?P<scope>var|env|item)\.(?P<name>[^{}]*)(?P<end>\}?)")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _LITERAL: Final = "$${"
 DECLARATIONS: Final = ("spec", "variables")
@@ -69,26 +71,26 @@ class Variables:
         findings: list[Finding] = []
         for reference in document.references:
             unknown: list[str] = []
-            text = _TOKEN.sub(self._answer(document, reference.path, unknown), reference.text)
+            parts = _parts(reference.text, self._answer(document, reference.path, unknown))
             if unknown:
                 document.refused.add(reference.path)
                 messages = dict.fromkeys(filter(None, unknown))
                 findings += [document.finding(reference.path, message) for message in messages]
             else:
-                reference.container[reference.path[-1]] = _value(reference, text)
+                reference.container[reference.path[-1]] = _value(reference, parts)
         return findings
 
-    def _answer(self, document: Document, path: Path, unknown: list[str]) -> Callable[[re.Match[str]], str]:
+    def _answer(self, document: Document, path: Path, unknown: list[str]) -> Callable[[re.Match[str]], str | Item]:
         """What a token at *path* stands for; the reason is added to *unknown* when it stands for nothing."""
         forbidden = _forbidden(document, path)
 
-        def answer(match: re.Match[str]) -> str:
+        def answer(match: re.Match[str]) -> str | Item:
             if match[0] == _LITERAL:
                 return "${"
             try:
                 if forbidden is not None:
                     raise _UnknownError(f"expected plain text, found {quoted(match[0])}: {forbidden}")
-                return self._ask(match)
+                return _item(document, path, match) if match["scope"] == "item" else self._ask(match)
             except _UnknownError as error:
                 unknown.append(str(error))
                 return match[0]
@@ -98,9 +100,7 @@ class Variables:
     def _ask(self, match: re.Match[str]) -> str:
         scope, name = match["scope"], match["name"]
         if not match["end"] or not _NAME.fullmatch(name):
-            rule = "a name of letters, digits, '_' and '-', and a closing '}'"
-            found = f"found {quoted(match[0])} (a literal '${{' is '$${{')"
-            raise _UnknownError(f"expected ${{{scope}.NAME}} with {rule}, {found}")
+            raise _misspelt(match)
         return self._environment(name) if scope == "env" else self._variable(name)
 
     def _variable(self, name: str) -> str:
@@ -123,10 +123,41 @@ class Variables:
         return self.environment[name]
 
 
-def _value(reference: Reference, text: str) -> Any:
+def _misspelt(match: re.Match[str]) -> _UnknownError:
+    rule = "a name of letters, digits, '_' and '-', and a closing '}'"
+    found = f"found {quoted(match[0])} (a literal '${{' is '$${{')"
+    return _UnknownError(f"expected ${{{match['scope']}.NAME}} with {rule}, {found}")
+
+
+def _item(document: Document, path: Path, match: re.Match[str]) -> Item:
+    parameter, _, field = match["name"].partition(".")
+    if not match["end"] or not _NAME.fullmatch(parameter):
+        raise _misspelt(match)
+    if document.kind != "Job" or path[:1] != ("taskGroups",) or path[2:3] != ("template",):
+        rule = "expected ${item.NAME} in the template of a task group only"
+        raise _UnknownError(f"{rule}, found {quoted(match[0])} (a literal '${{' is '$${{')")
+    return Item(parameter, field)
+
+
+def _parts(text: str, answer: Callable[[re.Match[str]], str | Item]) -> list[str | Item]:
+    """*text* with its tokens answered; what is put in is not looked at again."""
+    parts: list[str | Item] = []
+    position = 0
+    for match in _TOKEN.finditer(text):
+        parts += [text[position : match.start()], answer(match)]
+        position = match.end()
+    return [part for part in (*parts, text[position:]) if part != ""]
+
+
+def _value(reference: Reference, parts: list[str | Item]) -> Any:
     """A scalar written without quotes that is one reference and nothing else means what its value would mean there."""
     match = _TOKEN.fullmatch(reference.text)
-    return plain(text) if reference.plain and match and match["scope"] else text
+    is_bare = bool(reference.plain and match and match["scope"])
+    texts = [part for part in parts if isinstance(part, str)]
+    if len(texts) < len(parts):
+        return Template(tuple(parts), is_bare)
+    text = "".join(texts)
+    return plain(text) if is_bare else text
 
 
 def _forbidden(document: Document, path: Path) -> str | None:

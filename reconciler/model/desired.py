@@ -1,14 +1,15 @@
 """What the manifests ask for, as values: the input of every decision."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
+from reconciler.model.digest import digest as digest
 from reconciler.model.document import JobLifecycle, PoolLifecycle, ScheduleLifecycle
 from reconciler.model.field import Spec
+from reconciler.model.groups import Task as Task
+from reconciler.model.groups import Tasks
 from reconciler.model.job import JobSpec
 from reconciler.model.pool import PoolSpec
 from reconciler.model.schedule import JobScheduleSpec
@@ -58,25 +59,12 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A declared task. *spec* is normalised, *body* is what would be sent."""
-
-    name: str
-    spec: Normal
-    body: Mapping[str, object]
-
-    @property
-    def id(self) -> str:
-        return self.name.lower()
-
-
-@dataclass(frozen=True)
 class Wanted:
     """One declared object.
 
     *spec* is normalised with defaults; *written* has only what stands in the manifest, so a difference made by an
     absent line can be told; *body* is the create body in wire form without id and mark. *tasks* are by folded id,
-    in the order they are declared; empty for a pool.
+    in the order they are declared; those of groups are made when they are looked at; empty for a pool.
     """
 
     key: Key
@@ -100,6 +88,8 @@ class Wanted:
     @cached_property
     def tasks_digest(self) -> str:
         """Of every declared task: in the mark it says that all of them were confirmed."""
+        if isinstance(self.tasks, Tasks):
+            return self.tasks.digest
         return digest({task.id: task.spec for task in self.tasks.values()})
 
 
@@ -120,9 +110,3 @@ class Desired:
 
     stack: Stack
     objects: Mapping[Key, Wanted]
-
-
-def digest(value: object) -> str:
-    """A short digest of a JSON value that does not depend on the order of keys."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]

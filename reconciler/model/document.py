@@ -1,8 +1,9 @@
 """The documents a manifest file may hold: Pool, Job, JobSchedule, Stack."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from reconciler.model.field import Spec
 from reconciler.model.job import JobSpec
@@ -89,6 +90,82 @@ class PoolManifest(Spec):
     lifecycle: PoolLifecycle = Field(default_factory=PoolLifecycle, description=PoolLifecycle.__doc__)
 
 
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, str | int | float):
+        raise PydanticCustomError("expected", "expected a text, a number, true or false")
+    return value
+
+
+Scalar = Annotated[Any, AfterValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+
+
+class Range(Spec):
+    """Whole numbers from *first* to *last*, both included."""
+
+    first: int = Field(default=1, description="The first number.")
+    last: int = Field(description="The last number; it is included when a step meets it.")
+    step: int = Field(default=1, ge=1, description="From one number to the next.")
+    width: int = Field(default=1, ge=1, le=20, description="Digits at least; shorter numbers begin with zeros.")
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> Self:
+        if self.last < self.first:
+            raise PydanticCustomError("expected", f"expected a last number that is not below the first ({self.first})")
+        return self
+
+
+class Parameter(Spec):
+    """What a parameter of a task group runs over: exactly one of these."""
+
+    values: list[Scalar] | None = Field(default=None, min_length=1, description="The values themselves: ${item.NAME}.")
+    range: Range | None = Field(default=None, description="Whole numbers: ${item.NAME}.")
+    files: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A pattern (*, ?, [a-z], ** for any folders) for files below the folder of the manifest, sorted by "
+        "path: ${item.NAME} is the path from there, ${item.NAME.name} the last part of it, ${item.NAME.stem} that "
+        "without its suffix.",
+    )
+    csv: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A CSV file below the folder of the manifest, in UTF-8, whose first row names the columns: "
+        "${item.NAME.COLUMN}.",
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in ("values", "range", "files", "csv") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise PydanticCustomError(
+                "expected", f"expected exactly one of values, range, files and csv, found {found}"
+            )
+        return self
+
+
+class TaskGroup(Spec):
+    """Tasks from one template: one for each combination of the parameters' values, the last parameter changing
+    fastest.
+
+    In the template `${item.NAME}` stands for the value of the parameter NAME, and `${item.NAME.id}` for the same
+    with each character that an id cannot hold replaced by '-'. A reference alone and without quotes keeps the value's
+    type (a number stays a number); `$${` is a literal `${`. The ids must come out different for each task.
+    """
+
+    name: BatchId = Field(description="Name of the group, for messages and overlays; never sent.")
+    parameters: dict[str, Parameter] = Field(min_length=1, description="The parameters by name.")
+    template: TaskSpec = Field(description="A task with ${item.NAME} in its id, and wherever else tasks differ.")
+
+
+class MergeTask(TaskSpec):
+    """A task that runs after all other declared tasks of the job.
+
+    Its `dependsOn` is written for you: ranges where ids are plain numbers (7, not 007), else ids, which may have
+    64,000 characters together. The job needs `usesTaskDependencies: true`.
+    """
+
+
 class JobManifest(Spec):
     """A job and its tasks."""
 
@@ -99,9 +176,11 @@ class JobManifest(Spec):
     tasks: list[TaskSpec] = Field(
         default_factory=list, description="The tasks, by id. Tasks of other ids are left alone."
     )
+    taskGroups: list[TaskGroup] = Field(default_factory=list, description="Tasks that are made from templates.")
+    mergeTask: MergeTask | None = Field(
+        default=None, description="A task that runs after all other declared tasks; it depends on them by itself."
+    )
     lifecycle: JobLifecycle = Field(default_factory=JobLifecycle, description=JobLifecycle.__doc__)
-
-    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(("mergeTask", "taskGroups"), NOT_YET)
 
 
 class JobScheduleManifest(Spec):
