@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - a table shows a manifest and its findings side by side
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -338,3 +339,18 @@ def test_the_number_of_tasks_of_a_group_is_bounded_before_they_are_made(
     monkeypatch.setattr(groups, "MOST_TASKS", 3)
     assert findings(group("{n: {range: {last: 3}}}", "${item.n}")) == []
     assert len(findings(group("{n: {range: {last: 4}}}", "${item.n}"))) == 1
+
+
+def test_memory_grows_with_ids_not_with_tasks(loaded: Load) -> None:
+    count = 20_000
+    text = group(f"{{n: {{range: {{last: {count}}}}}}}", "t${item.n}", "run ${item.n}", ", displayName: '${item.n}'")
+    loaded(text)
+    tracemalloc.start()
+    wanted = job(loaded(text))
+    kept, _ = tracemalloc.get_traced_memory()
+    assert wanted.tasks_digest
+    assert all(task.spec["displayName"] in task.name for task in wanted.tasks.values())
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept / count < 400
+    assert after - kept < 200_000
