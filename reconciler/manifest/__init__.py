@@ -1,9 +1,9 @@
 """Manifests: files of YAML documents in, one `Desired` out, or every mistake of every file at once.
 
 The command line calls `load` before anything else. The way of a document, one module a step: `files` finds and reads
-the text, `text` makes plain values of it, `variables` puts values in for `${var.NAME}` and `${env.NAME}`, the models
-validate, `explain` says in plain words what they refused, `groups` makes tasks of templates, `checks` compares
-documents and tasks with one another.
+the text, `text` makes plain values of it, `variables` and `secrets` put values in for references, `groups` makes tasks
+of templates, the models validate, `explain` says in plain words what they refused, `checks` compares documents and
+tasks with one another.
 """
 
 import os
@@ -13,7 +13,7 @@ from itertools import chain
 from pydantic import ValidationError
 
 from reconciler.errors import Finding, ManifestErrors
-from reconciler.manifest import checks, files, text, words
+from reconciler.manifest import checks, files, secrets, text, words
 from reconciler.manifest.explain import explain
 from reconciler.manifest.groups import Groups, expand
 from reconciler.manifest.text import Document, Raw
@@ -29,7 +29,7 @@ from reconciler.model.document import (
     StackManifest,
 )
 from reconciler.model.groups import Group, Tasks, depends_on
-from reconciler.model.table import normalise
+from reconciler.model.table import normalise, write_only
 from reconciler.model.task import TaskSpec
 
 __all__ = ["load", "read_variables"]
@@ -64,6 +64,8 @@ def load(paths: Sequence[str], *, variables: Mapping[str, str], environment: Map
     objects: dict[Key, Wanted] = {}
     for document in documents:
         findings += scope.substitute(document)
+        if document.kind in MANIFESTS:
+            findings += secrets.resolve(document, MANIFESTS[document.kind], environment)
         groups = expand(document)
         findings += groups.findings
         manifest, wrong = _validate(document, groups)
@@ -140,6 +142,7 @@ def _stack(manifest: StackManifest) -> Stack:
         endpoint=account.endpoint if account else None,
         account=account.name if account else None,
         max_deletes=manifest.spec.limits.deletes,
+        digest_key=manifest.spec.digestKey,
     )
 
 
@@ -160,16 +163,18 @@ def _unwritten_stack(folder: str | None) -> tuple[Stack | None, list[Finding]]:
 def _wanted(document: Document, manifest: PoolManifest | JobManifest | JobScheduleManifest, groups: Groups) -> Wanted:
     kind = Kind(manifest.kind.lower())
     raw = document.value
-    spec = normalise(SPECS[kind], raw["spec"])
+    spec, body = normalise(SPECS[kind], raw["spec"]), _without_nulls(raw["spec"])
     return Wanted(
         key=Key.of(kind, manifest.metadata.name),
         name=manifest.metadata.name,
         spec=spec,
         written=normalise(SPECS[kind], raw["spec"], fill=False),
-        body=_without_nulls(raw["spec"]),
+        body=body,
         lifecycle=manifest.lifecycle,
         source=Source(document.file.path, *document.named_at),
         tasks=_tasks(raw, groups.groups),
+        secrets=write_only(SPECS[kind], body),
+        secret_paths=secrets.normal_paths(SPECS[kind], raw["spec"], document.secrets),
     )
 
 

@@ -32,12 +32,22 @@ _JOB_TASKS: Final[Mapping[str, str | None]] = {
 def within(document: Document, model: type[Spec], groups: Groups) -> list[Finding]:
     """Mistakes between the parts of one document."""
     findings = list(_repeated(document, model, document.value, ()))
+    if document.kind == "Stack":
+        findings += _open_key(document)
     spec = _JOB_SPEC.get(document.kind or "")
     if spec is not None:
         findings += _unprepared(document, spec)
         findings += _task_ids(document, spec, groups)
         findings += _merge(document, groups)
     return findings
+
+
+def _open_key(document: Document) -> Iterator[Finding]:
+    path = ("spec", "digestKey")
+    if isinstance(document.at(path), str) and path not in document.secrets and not document.is_refused(path):
+        document.refused.add(path)
+        message = "expected a secretRef ({secretRef: {env: NAME}}), found a text: a key in a manifest is no secret"
+        yield document.finding(path, message)
 
 
 def between(documents: list[Document]) -> list[Finding]:

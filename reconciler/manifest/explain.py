@@ -35,18 +35,18 @@ def explain(document: Document, model: type[Spec], error: ValidationError) -> li
     ]
 
 
-def explain_detail(document: Document, model: type[Spec], error: ErrorDetails) -> Finding:
-    """One thing that the model refused."""
-    path = error["loc"]
+def explain_detail(document: Document, model: type[Spec], error: ErrorDetails, *, below: Path = ()) -> Finding:
+    """One thing that the model refused of a document, or of the value *below* a path of it."""
+    path = (*below, *error["loc"])
     match error["type"]:
         case "missing":
             return document.finding(path, f"expected a value for '{path[-1]}', found none")
         case "extra_forbidden":
-            return document.finding(path, _unknown(_model_at(model, path[:-1]), path), of_key=True)
+            return document.finding(path, _unknown(_model_at(model, error["loc"][:-1]), path), of_key=True)
         case "expected" if "expected" not in error.get("ctx", {}):
             return document.finding(path, error["msg"])
         case _:
-            return document.finding(path, _expected(document, error))
+            return document.finding(path, _expected(document, path, error))
 
 
 def _unknown(model: type[Spec] | None, path: Path) -> str:
@@ -62,8 +62,8 @@ def _unknown(model: type[Spec] | None, path: Path) -> str:
     return f"unknown field {quoted(name)}{did_you_mean(name, known)}"
 
 
-def _expected(document: Document, error: ErrorDetails) -> str:
-    path, value, context = error["loc"], error["input"], error.get("ctx", {})
+def _expected(document: Document, path: Path, error: ErrorDetails) -> str:
+    value, context = error["input"], error.get("ctx", {})
     found = document.found(path, value)
     match error["type"]:
         case "expected":

@@ -24,6 +24,8 @@ Raw: TypeAlias = dict[str, Any]
 MOST_EXPANDED: Final = 1_000_000
 """Values that the aliases of one document may add to those written out."""
 
+_TELLING: Final = 4
+"""Characters. A shorter secret would be found in any message."""
 _TOO_DEEP: Final = f"expected at most {DEEPEST} levels of nesting, found more"
 _TAGS: Final = "tag:yaml.org,2002:"
 _MEANT: Final[Mapping[str, type]] = {"int": int, "float": float, "bool": bool, "null": type(None)}
@@ -52,6 +54,8 @@ class Document:
     references: list[Reference]
     refused: set[Path]
     """Paths that have a finding already; more about them would only confuse."""
+    secrets: dict[Path, str] = field(default_factory=dict)
+    """What was put in for references to secrets, by path."""
 
     @property
     def kind(self) -> str | None:
@@ -80,6 +84,8 @@ class Document:
 
     def finding(self, path: Path, message: str, *, of_key: bool = False) -> Finding:
         line, column = self.position(path, of_key=of_key)
+        for secret in self.secrets.values():
+            message = message.replace(secret, "(secret)") if len(secret) >= _TELLING else message
         return Finding(self.file.path, line, column, field_path(path), message)
 
     def is_reference(self, path: Path) -> bool:
@@ -98,6 +104,8 @@ class Document:
 
     def found(self, path: Path, value: object, *, quote: bool = False) -> str:
         """*value*, which stands at *path*, in words: as it is written, so that nothing put in for a variable shows."""
+        if any(path[:length] in self.secrets for length in range(len(path) + 1)):
+            return "another secret"
         node, _, taken = self.nodes.find(self.index, path)
         written = node.value if taken == len(path) and isinstance(node, ScalarNode) else None
         return describe(value, written, is_reference=self.is_reference(path), quote=quote)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 from reconciler.model.digest import digest as digest
 from reconciler.model.document import JobLifecycle, PoolLifecycle, ScheduleLifecycle
@@ -13,7 +14,8 @@ from reconciler.model.groups import Tasks
 from reconciler.model.job import JobSpec
 from reconciler.model.pool import PoolSpec
 from reconciler.model.schedule import JobScheduleSpec
-from reconciler.model.table import Normal
+from reconciler.model.secret import secret_digest
+from reconciler.model.table import Normal, Path
 
 
 class Kind(StrEnum):
@@ -65,16 +67,21 @@ class Wanted:
     *spec* is normalised with defaults; *written* has only what stands in the manifest, so a difference made by an
     absent line can be told; *body* is the create body in wire form without id and mark. *tasks* are by folded id,
     in the order they are declared; those of groups are made when they are looked at; empty for a pool.
+    *secrets* are the values that the service never returns, by path in the body: they are not in *spec*, and only
+    their digest tells a change. *secret_paths* are the places in *spec* and *written* that were given by reference to
+    a secret: compared like any other, and shown nowhere.
     """
 
     key: Key
     name: str
-    spec: Normal
-    written: Normal
-    body: Mapping[str, object]
+    spec: Normal = field(repr=False)
+    written: Normal = field(repr=False)
+    body: Mapping[str, object] = field(repr=False)
     lifecycle: JobLifecycle | PoolLifecycle | ScheduleLifecycle
     source: Source
-    tasks: Mapping[str, Task] = field(default_factory=dict)
+    tasks: Mapping[str, Task] = field(default_factory=dict, repr=False)
+    secrets: Mapping[Path, Any] = field(default_factory=dict, repr=False)
+    secret_paths: frozenset[Path] = frozenset()
 
     @property
     def address(self) -> str:
@@ -92,16 +99,22 @@ class Wanted:
             return self.tasks.digest
         return digest({task.id: task.spec for task in self.tasks.values()})
 
+    def secret_digest(self, key: bytes) -> str:
+        """Of the values that the service never returns, under a derived key; empty where there are none."""
+        return secret_digest(key, self.secrets)
+
 
 @dataclass(frozen=True)
 class Stack:
-    """The ownership set. *prunes* is false where nothing says that the source is complete."""
+    """The ownership set. *prunes* is false where nothing says that the source is complete. *digest_key* is the secret
+    from which the key of secret digests is derived; without one the account's key serves."""
 
     name: str
     prunes: bool
     endpoint: str | None = None
     account: str | None = None
     max_deletes: int | None = None
+    digest_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

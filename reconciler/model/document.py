@@ -219,8 +219,14 @@ class StackSpec(Spec):
     account: Account | None = Field(default=None, description="The account to talk to.")
     variables: dict[str, Variable] = Field(default_factory=dict, description="Variables that the manifests may use.")
     limits: Limits = Field(default_factory=Limits, description=Limits.__doc__)
+    digestKey: Annotated[str, Field(min_length=16)] | None = Field(
+        default=None,
+        description="A secret of 16 characters or more, by secretRef, under which digests of passwords and keys are "
+        "taken, so that a change of them shows. Without it the account's key serves, and with no key none shows.",
+        json_schema_extra={"x-secret": True},
+    )
 
-    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(("defaults", "digestKey", "guards", "store"), NOT_YET)
+    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(("defaults", "guards", "store"), NOT_YET)
 
 
 class StackManifest(Spec):

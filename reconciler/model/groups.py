@@ -14,7 +14,8 @@ from math import prod
 from typing import Any, Final, Protocol, TypeAlias
 
 from reconciler.model.digest import digest
-from reconciler.model.table import Normal, normalise
+from reconciler.model.field import Spec
+from reconciler.model.table import Normal, normalise, table
 from reconciler.model.task import TaskSpec
 from reconciler.model.types import MOST
 
@@ -139,7 +140,7 @@ class Group:
     def facts(self) -> Any:
         """What makes its tasks what they are, as JSON. The first spec stands for the defaults of this version."""
         parameters = [[name, values.facts()] for name, values in self.parameters.items()]
-        return [parameters, _written(self.template), self.spec(0)]
+        return [parameters, _written(TaskSpec, self.template), self.spec(0)]
 
     def _compiled(self, value: Any) -> Any:
         """*value* itself where it holds no reference, else a function that fills the references in."""
@@ -172,14 +173,21 @@ class Group:
         return lambda at: values.text(at[index], field)
 
 
-def _written(value: Any) -> Any:
-    """A template as JSON, its references told apart from text that looks like them."""
+def _written(model: type[Spec] | None, value: Any) -> Any:
+    """A template as JSON, its references told apart from text that looks like them, without what the service never
+    returns: a digest without a key must not tell anything about a secret."""
     if isinstance(value, Template):
         return {"bare": value.bare, "parts": [[str(p)] if isinstance(p, Reference) else p for p in value.parts]}
     if isinstance(value, dict):
-        return {key: _written(item) for key, item in value.items()}
+        fields = table(model) if model is not None else {}
+        pairs = ((key, item, fields.get(key)) for key, item in value.items())
+        return {
+            key: _written(field.below if field else None, item)
+            for key, item, field in pairs
+            if not (field and field.write_only)
+        }
     if isinstance(value, list):
-        return [_written(item) for item in value]
+        return [_written(model, item) for item in value]
     return value
 
 
