@@ -58,4 +58,4 @@ def test_a_secret_that_is_not_there_is_named_with_its_place(bench: Any) -> None:
     ran = bench.run("validate", str(bench.folder))
     assert ran.code == 64
     assert "job.yaml:7:44: spec.commonEnvironmentSettings[0].value.secretRef.env: expected an environment" in ran.err
-    assert "job.yaml:13:45: tasks[0].environmentSettings[0].value.secretRef.file: expected a readable file" in ran.err
+    assert "job.yaml:12:43: tasks[0].environmentSettings[0].value.secretRef.file: expected a readable file" in ran.err
