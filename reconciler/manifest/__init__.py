@@ -1,9 +1,9 @@
 """Manifests: files of YAML documents in, one `Desired` out, or every mistake of every file at once.
 
 The command line calls `load` before anything else. The way of a document, one module a step: `files` finds and reads
-the text, `text` makes plain values of it, `variables` and `secrets` put values in for references, `groups` makes tasks
-of templates, the models validate, `explain` says in plain words what they refused, `checks` compares documents and
-tasks with one another.
+the text, `text` makes plain values of it, `overlay` lays documents over those of their bases, `variables` and `secrets`
+put values in for references, `groups` makes tasks of templates, the models validate, `explain` says in plain words
+what they refused, `checks` compares documents and tasks with one another.
 """
 
 import os
@@ -13,7 +13,7 @@ from itertools import chain
 from pydantic import ValidationError
 
 from reconciler.errors import Finding, ManifestErrors
-from reconciler.manifest import checks, files, secrets, text, words
+from reconciler.manifest import checks, files, overlay, secrets, text, words
 from reconciler.manifest.explain import explain
 from reconciler.manifest.groups import Groups, expand
 from reconciler.manifest.text import Document, Raw
@@ -46,24 +46,19 @@ def load(paths: Sequence[str], *, variables: Mapping[str, str], environment: Map
     Raises ManifestErrors with all findings, sorted by file, line and column. The order of files and documents has no
     meaning.
     """
-    source = files.read(paths)
+    source = overlay.read(files.read(paths))
     findings = list(source.findings)
-    documents: list[Document] = []
-    readable = not findings
-    for file in source.files:
-        parsed = text.parse(file)
-        documents += parsed.documents
-        findings += parsed.findings
-        readable = readable and parsed.complete
-    documents.sort(key=lambda document: (document.file.path, document.index))
-
-    stacks = [document for document in documents if document.kind == "Stack"]
-    scope = Variables.of(stacks, variables, environment, all_read=readable)
+    stacks = [document for document in source.documents if document.kind == "Stack"]
+    scope = Variables.of(stacks, variables, environment, all_read=source.complete)
     findings += scope.undeclared()
+    for document in source.documents:
+        findings += scope.substitute(document)
+    if source.baseless:
+        raise ManifestErrors(findings)
+    documents = overlay.merge(source.layers)
     stack: Stack | None = None
     objects: dict[Key, Wanted] = {}
     for document in documents:
-        findings += scope.substitute(document)
         if document.kind in MANIFESTS:
             findings += secrets.resolve(document, MANIFESTS[document.kind], environment)
         groups = expand(document)
@@ -76,7 +71,7 @@ def load(paths: Sequence[str], *, variables: Mapping[str, str], environment: Map
             wanted = _wanted(document, manifest, groups)
             objects[wanted.key] = wanted
     findings += checks.between(documents)
-    if not stacks and readable:
+    if not stacks and source.complete:
         stack, wrong = _unwritten_stack(source.folder)
         findings += wrong
     if findings or stack is None:

@@ -102,7 +102,7 @@ def _parameters(document: Document, path: Path, raw: object, found: Groups) -> d
         where = (*path, name)
         try:
             is_known = not document.is_refused(where) and not any(it[: len(where)] == where for it in document.refused)
-            values[name] = values_of(parameter, document.file.folder) if is_known else None
+            values[name] = values_of(parameter, document.folder(where)) if is_known else None
         except SourceError as error:
             values[name] = None
             source = next(iter(parameter))

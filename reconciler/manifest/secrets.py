@@ -123,7 +123,7 @@ def _fill(document: Document, container: Any, path: Path, environment: Mapping[s
             yield explain_detail(document, SecretReference, detail, below=path)
         return
     try:
-        value = _read(source, document.file.folder, environment)
+        value = _read(source, document.folder(path), environment)
     except _UnreadableError as error:
         document.refused.add(path)
         name = "env" if source.env is not None else "file"

@@ -44,14 +44,16 @@ class Variables:
     def of(
         cls, stacks: Sequence[Document], given: Mapping[str, str], environment: Mapping[str, str], *, all_read: bool
     ) -> "Variables":
-        """Those that *stacks* declare. Reads leniently: what is wrong with a declaration is for the model to say."""
+        """Those that *stacks* declare, the Stack of a base before the one laid over it. Reads leniently: what is wrong
+        with a declaration is for the model to say."""
         declared: dict[str, str | None] = {}
         broken: set[str] = set()
         for stack in stacks:
             variables = stack.at(DECLARATIONS)
             for name, declaration in variables.items() if isinstance(variables, dict) else ():
                 default = declaration.get("default") if isinstance(declaration, dict) else None
-                declared[name] = default.replace(_LITERAL, "${") if isinstance(default, str) else None
+                if isinstance(default, str) or name not in declared:  # a Stack over another may leave it as it is
+                    declared[name] = default.replace(_LITERAL, "${") if isinstance(default, str) else None
                 if not isinstance(declaration, dict) or not isinstance(default, str | None):
                     broken.add(name)
         return cls(declared if stacks or all_read else None, frozenset(broken), given, environment)
@@ -166,6 +168,8 @@ def _forbidden(document: Document, path: Path) -> str | None:
         return f"{path[0]} cannot hold a variable"
     if document.kind == "Stack" and path == ("metadata", "name"):
         return "the name of a Stack cannot hold a variable: objects are found by it"
+    if document.kind == "Stack" and path[:2] == ("spec", "bases"):
+        return "the path of a base cannot hold a variable"
     if document.kind == "Stack" and path[:2] == DECLARATIONS:
         return "a declaration cannot hold a variable"
     return None

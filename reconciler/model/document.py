@@ -216,6 +216,13 @@ class Variable(Spec):
 class StackSpec(Spec):
     """What the objects of a folder have in common."""
 
+    bases: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list,
+        description="Folders or files, relative to this one, over which the documents of this folder are laid: a "
+        "document of the same kind and name merges (mappings, and lists by key; other lists replace; null takes a line "
+        "away; `$patch: delete` takes a document or an item of such a list away), a Stack over the base's Stack, "
+        "others are added.",
+    )
     account: Account | None = Field(default=None, description="The account to talk to.")
     variables: dict[str, Variable] = Field(default_factory=dict, description="Variables that the manifests may use.")
     limits: Limits = Field(default_factory=Limits, description=Limits.__doc__)
