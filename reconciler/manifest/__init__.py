@@ -18,7 +18,7 @@ from reconciler.manifest.explain import explain
 from reconciler.manifest.groups import Groups, expand
 from reconciler.manifest.text import Document, Raw
 from reconciler.manifest.variables import Variables
-from reconciler.model.desired import SPECS, Desired, Key, Kind, Source, Stack, Task, Wanted
+from reconciler.model.desired import QUOTAS, SPECS, Desired, Key, Kind, Source, Stack, Task, Wanted
 from reconciler.model.document import (
     API_VERSION,
     MANIFESTS,
@@ -50,12 +50,12 @@ def load(paths: Sequence[str], *, variables: Mapping[str, str], environment: Map
     findings = list(source.findings)
     stacks = [document for document in source.documents if document.kind == "Stack"]
     scope = Variables.of(stacks, variables, environment, all_read=source.complete)
-    findings += scope.undeclared()
+    findings += scope.undeclared() + scope.unfit(stacks)
     for document in source.documents:
         findings += scope.substitute(document)
     if source.baseless:
         raise ManifestErrors(findings)
-    documents = overlay.merge(source.layers)
+    documents = overlay.with_defaults(overlay.merge(source.layers))
     stack: Stack | None = None
     objects: dict[Key, Wanted] = {}
     for document in documents:
@@ -138,6 +138,7 @@ def _stack(manifest: StackManifest) -> Stack:
         account=account.name if account else None,
         max_deletes=manifest.spec.limits.deletes,
         digest_key=manifest.spec.digestKey,
+        quotas={name: limit for name in QUOTAS if (limit := getattr(manifest.spec.limits, name)) is not None},
     )
 
 

@@ -3,12 +3,13 @@
 A document of the overlay is laid over the base's document of the same kind and name (a Stack over the base's Stack):
 mappings merge, lists whose items have a key (names of settings, ids of tasks, names of groups) merge by key, all other
 lists and values replace, null takes a line away, `$patch: delete` takes a document or an item of a keyed list away.
-Others are added. A `$patch` that meets nothing is refused as an unknown field. Every value keeps the place where it was
-written.
+Others are added. The defaults of a Stack lie under each object of their kind in the same way. A `$patch` that meets
+nothing is refused as an unknown field. Every value keeps the place where it was written.
 """
 
 import os
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, Final
@@ -24,6 +25,7 @@ from reconciler.model.table import table
 PATCH: Final = "$patch"
 _DELETE: Final = "delete"
 _BASES: Final = ("spec", "bases")
+_DEFAULTS: Final = ("spec", "defaults")
 _KEYS: Final[Mapping[tuple[type[Spec], str], str]] = {
     (JobManifest, "tasks"): "id",
     (JobManifest, "taskGroups"): "name",
@@ -120,6 +122,35 @@ def _lay(layer: list[Document], below: list[Document]) -> list[Document]:
         else:
             found[index] = _laid(found[index], document)
     return [document for index, document in enumerate(found) if index not in gone]
+
+
+def with_defaults(documents: list[Document]) -> list[Document]:
+    """The documents, each laid over the defaults that the Stack has for its kind."""
+    stack = next((document for document in documents if document.kind == "Stack"), None)
+    if stack is None:
+        return documents
+    defaults = stack.at(_DEFAULTS)
+    by_kind = {kind: lines for kind, lines in defaults.items() if lines} if isinstance(defaults, dict) else {}
+    laid = [_over_defaults(stack, by_kind[it.kind], it) if it.kind in by_kind else it for it in documents]
+    for kind, lines in by_kind.items():
+        if isinstance(lines, dict):
+            defaults[kind] = {}  # looked at where they are laid under an object
+    return laid
+
+
+def _over_defaults(stack: Document, lines: object, document: Document) -> Document:
+    spec = document.value.get("spec")
+    if not isinstance(lines, dict) or not isinstance(spec, dict) or document.kind is None:
+        return document
+    origins: dict[Path, tuple[Document, Path]] = {(): (document, ())}
+    merge = _Merge(stack, document, origins)
+    model = table(MANIFESTS[document.kind])["spec"].below
+    below = (*_DEFAULTS, document.kind)
+    # A copy for each object: secrets and the first tasks of groups are put in.
+    value = {**document.value, "spec": merge.mapping(model, deepcopy(lines), spec, ("spec",), below, ("spec",))}
+    merged = Document(document.file, document.index, document.nodes, value, document.named_at, [])
+    merged.origins = origins
+    return merged
 
 
 def _identity(document: Document) -> object:

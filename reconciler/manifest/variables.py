@@ -20,6 +20,11 @@ from reconciler.model.groups import Template
 _TOKEN: Final = re.compile(r"\$\$\{|\$\{(?P<scope>var|env|item)\.(?P<name>[^{}]*)(?P<end>\}?)")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _LITERAL: Final = "$${"
+_SHAPES: Final = {
+    "integer": re.compile(r"[-+]?[0-9]+"),
+    "number": re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"),
+    "boolean": re.compile(r"true|false"),
+}
 DECLARATIONS: Final = ("spec", "variables")
 
 
@@ -67,6 +72,24 @@ class Variables:
             Finding(f"variable {quoted(name)}", 0, 0, "", f"{expected}{did_you_mean(name, self.declared)}")
             for name in sorted(self.given.keys() - self.declared.keys())
         ]
+
+    def unfit(self, stacks: Sequence[Document]) -> list[Finding]:
+        """A finding for each declaration whose value is missing, or not as the declaration says. Shows no value."""
+        findings = []
+        for stack in stacks:
+            variables = stack.at(DECLARATIONS)
+            for name, declaration in variables.items() if isinstance(variables, dict) else ():
+                if self.declared is None or name in self.broken or not isinstance(declaration, dict):
+                    continue
+                value = self.given.get(name, self.declared[name])
+                source = f"--var {name}" if name in self.given else "its default"
+                if value is None and declaration.get("required") is True:
+                    message = f"expected a value, found neither a default nor --var {name}=VALUE"
+                    findings.append(stack.finding((*DECLARATIONS, name), message))
+                elif value is not None and (expected := _misfit(declaration, value)):
+                    message = f"expected {expected}, found another value in {source}"
+                    findings.append(stack.finding((*DECLARATIONS, name), message))
+        return findings
 
     def substitute(self, document: Document) -> list[Finding]:
         """Put values in for the references of *document*; those that stand for nothing are left, and found."""
@@ -123,6 +146,26 @@ class Variables:
             hint = did_you_mean(name, self.environment)
             raise _UnknownError(f"expected an environment variable that is set, found '${{env.{name}}}'{hint}")
         return self.environment[name]
+
+
+def _misfit(declaration: Mapping[str, Any], value: str) -> str | None:
+    """What a declaration expects, where *value* is something else."""
+    type_, enum, pattern = (declaration.get(key) for key in ("type", "enum", "pattern"))
+    if isinstance(type_, str) and type_ in _SHAPES and not _SHAPES[type_].fullmatch(value):
+        return {"integer": "a whole number", "number": "a number", "boolean": "true or false"}[type_]
+    if isinstance(enum, list) and enum and value not in enum:
+        return f"one of {', '.join(map(str, enum))}"
+    if isinstance(pattern, str) and _compiles(pattern) and not re.fullmatch(pattern, value):
+        return f"a value that matches {quoted(pattern)}"
+    return None
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:  # the model says it
+        return False
+    return True
 
 
 def _misspelt(match: re.Match[str]) -> _UnknownError:

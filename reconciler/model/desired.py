@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from reconciler.model.digest import digest as digest
 from reconciler.model.document import JobLifecycle, PoolLifecycle, ScheduleLifecycle
@@ -104,10 +104,14 @@ class Wanted:
         return secret_digest(key, self.secrets)
 
 
+QUOTAS: Final = ("cores", "lowPriorityCores", "pools", "activeJobsAndSchedules")
+
+
 @dataclass(frozen=True)
 class Stack:
     """The ownership set. *prunes* is false where nothing says that the source is complete. *digest_key* is the secret
-    from which the key of secret digests is derived; without one the account's key serves."""
+    from which the key of secret digests is derived; without one the account's key serves. *quotas* are those that the
+    manifest names, by the names in `QUOTAS`."""
 
     name: str
     prunes: bool
@@ -115,6 +119,7 @@ class Stack:
     account: str | None = None
     max_deletes: int | None = None
     digest_key: str | None = field(default=None, repr=False)
+    quotas: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The documents a manifest file may hold: Pool, Job, JobSchedule, Stack."""
 
+import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
@@ -201,9 +202,25 @@ class Account(Spec):
 
 
 class Limits(Spec):
-    """How much one apply may take away without being asked."""
+    """How much one apply may take away without being asked, and the quotas that the manifests have to fit into."""
 
     deletes: int | None = Field(default=None, ge=0, description="Objects one apply may remove without --allow-deletes.")
+    cores: int | None = Field(default=None, ge=0, description="Quota of the account: cores of dedicated nodes.")
+    lowPriorityCores: int | None = Field(default=None, ge=0, description="Quota of the account: cores of spot nodes.")
+    pools: int | None = Field(default=None, ge=0, description="Quota of the account: pools.")
+    activeJobsAndSchedules: int | None = Field(
+        default=None, ge=0, description="Quota of the account: active jobs and job schedules."
+    )
+
+
+def _expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise PydanticCustomError(
+            "expected", "expected a regular expression, found {why}", {"why": str(error)}
+        ) from None
+    return text
 
 
 class Variable(Spec):
@@ -211,6 +228,26 @@ class Variable(Spec):
 
     default: str | None = Field(default=None, description="Its value when none is given; without it one must be given.")
     description: str | None = Field(default=None, description="What it is for.")
+    required: bool = Field(default=False, description="Whether it must have a value even where nothing uses it.")
+    type: Literal["string", "integer", "number", "boolean"] = Field(
+        default="string", description="What its value must read as; a boolean is true or false."
+    )
+    enum: list[str] | None = Field(default=None, min_length=1, description="The values it may have.")
+    pattern: Annotated[str, AfterValidator(_expression)] | None = Field(
+        default=None, description="A regular expression (Python's) that its whole value must match."
+    )
+
+
+class Defaults(Spec):
+    """What the spec of each object of a kind has where its own lines say nothing.
+
+    An object is laid over the defaults as a document of an overlay over its base: mappings, and lists by key, merge;
+    other lists and values replace; null takes a default away.
+    """
+
+    Pool: dict[str, Any] = Field(default_factory=dict, description="Lines of a pool's spec.")
+    Job: dict[str, Any] = Field(default_factory=dict, description="Lines of a job's spec.")
+    JobSchedule: dict[str, Any] = Field(default_factory=dict, description="Lines of a job schedule's spec.")
 
 
 class StackSpec(Spec):
@@ -225,6 +262,7 @@ class StackSpec(Spec):
     )
     account: Account | None = Field(default=None, description="The account to talk to.")
     variables: dict[str, Variable] = Field(default_factory=dict, description="Variables that the manifests may use.")
+    defaults: Defaults = Field(default_factory=Defaults, description="What objects of a kind have in common.")
     limits: Limits = Field(default_factory=Limits, description=Limits.__doc__)
     digestKey: Annotated[str, Field(min_length=16)] | None = Field(
         default=None,
@@ -233,7 +271,7 @@ class StackSpec(Spec):
         json_schema_extra={"x-secret": True},
     )
 
-    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(("defaults", "guards", "store"), NOT_YET)
+    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(("guards", "store"), NOT_YET)
 
 
 class StackManifest(Spec):
