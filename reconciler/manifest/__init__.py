@@ -8,12 +8,13 @@ what they refused, `checks` compares documents and tasks with one another.
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from pydantic import ValidationError
 
 from reconciler.errors import Finding, ManifestErrors
-from reconciler.manifest import checks, files, overlay, secrets, text, words
+from reconciler.manifest import checks, division, files, overlay, secrets, text, words
 from reconciler.manifest.explain import explain
 from reconciler.manifest.groups import Groups, expand
 from reconciler.manifest.text import Document, Raw
@@ -32,7 +33,7 @@ from reconciler.model.groups import Group, Tasks, depends_on
 from reconciler.model.table import normalise, write_only
 from reconciler.model.task import TaskSpec
 
-__all__ = ["load", "read_variables"]
+__all__ = ["load", "load_all", "read_variables"]
 
 UNNAMED = "default"
 """The stack of a source that nothing says is complete."""
@@ -46,15 +47,67 @@ def load(paths: Sequence[str], *, variables: Mapping[str, str], environment: Map
     Raises ManifestErrors with all findings, sorted by file, line and column. The order of files and documents has no
     meaning.
     """
-    source = overlay.read(files.read(paths))
+    return _load(files.read(paths), {}, variables, environment).desired()
+
+
+def load_all(
+    paths: Sequence[str], *, variables: Mapping[str, str], environment: Mapping[str, str]
+) -> tuple[Desired, ...]:
+    """What the manifests under *paths* ask for, one Desired for each Stack, sorted by its name.
+
+    A Stack owns the objects in its folder and below, down to the folders of other Stacks. With one Stack, or none, this
+    is `load`. A value given to a variable goes to each Stack that declares it. Raises ManifestErrors with the findings
+    of all of them.
+    """
+    source = files.read(paths)
+    parsed = {file.path: text.parse(file) for file in source.files}
+    owners = division.folders(source, parsed)
+    if len(owners) < 2:
+        return (_load(source, parsed, variables, environment).desired(),)
+    parts, findings = division.divided(source, owners)
+    loaded = [_load(part, parsed, variables, environment) for part in parts]
+    findings += division.everywhere([one.undeclared for one in loaded])
+    findings += division.same_names([one.document for one in loaded if one.document is not None])
+    findings += (finding for one in loaded for finding in one.findings)
+    if findings:
+        raise ManifestErrors(findings)
+    return tuple(sorted((replace(one, undeclared=[]).desired() for one in loaded), key=lambda one: one.stack.name))
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What one Stack and its objects are, as far as they could be read. *undeclared* are findings about values that
+    were given to variables it does not declare, *document* is the Stack's."""
+
+    stack: Stack | None
+    objects: Mapping[Key, Wanted]
+    findings: list[Finding]
+    undeclared: list[Finding]
+    document: Document | None
+
+    def desired(self) -> Desired:
+        """All of it. Raises ManifestErrors."""
+        if self.findings or self.undeclared or self.stack is None:
+            raise ManifestErrors([*self.findings, *self.undeclared])
+        return Desired(self.stack, {key: self.objects[key] for key in sorted(self.objects)})
+
+
+def _load(
+    read: files.Source,
+    parsed: Mapping[str, text.Parsed],
+    variables: Mapping[str, str],
+    environment: Mapping[str, str],
+) -> _Loaded:
+    source = overlay.read(read, parsed)
     findings = list(source.findings)
     stacks = [document for document in source.documents if document.kind == "Stack"]
     scope = Variables.of(stacks, variables, environment, all_read=source.complete)
-    findings += scope.undeclared() + scope.unfit(stacks)
+    findings += scope.unfit(stacks)
     for document in source.documents:
         findings += scope.substitute(document)
+    named = stacks[-1] if stacks else None
     if source.baseless:
-        raise ManifestErrors(findings)
+        return _Loaded(None, {}, findings, scope.undeclared(), named)
     documents = overlay.with_defaults(overlay.merge(source.layers))
     stack: Stack | None = None
     objects: dict[Key, Wanted] = {}
@@ -74,9 +127,7 @@ def load(paths: Sequence[str], *, variables: Mapping[str, str], environment: Map
     if not stacks and source.complete:
         stack, wrong = _unwritten_stack(source.folder)
         findings += wrong
-    if findings or stack is None:
-        raise ManifestErrors(findings)
-    return Desired(stack, {key: objects[key] for key in sorted(objects)})
+    return _Loaded(stack, objects, findings, scope.undeclared(), named)
 
 
 def read_variables(path: str) -> dict[str, str]:

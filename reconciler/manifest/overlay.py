@@ -50,17 +50,18 @@ class Layers:
         return [document for layer in self.layers for document in layer]
 
 
-def read(source: files.Source) -> Layers:
-    """The documents of *source*, and of the bases that their Stack names, and of their bases."""
+def read(source: files.Source, parsed: Mapping[str, text.Parsed]) -> Layers:
+    """The documents of *source*, and of the bases that their Stack names, and of their bases. *parsed* are files of
+    *source*, by path, that were parsed before."""
     found = Layers(findings=list(source.findings), folder=source.folder, complete=not source.findings)
-    _read(source, found, frozenset())
+    _read(source, found, frozenset(), parsed)
     return found
 
 
-def _read(source: files.Source, found: Layers, above: frozenset[str]) -> None:
+def _read(source: files.Source, found: Layers, above: frozenset[str], ready: Mapping[str, text.Parsed]) -> None:
     documents: list[Document] = []
     for file in source.files:
-        parsed = text.parse(file)
+        parsed = ready.get(file.path) or text.parse(file)
         documents += parsed.documents
         found.findings += parsed.findings
         found.complete = found.complete and parsed.complete
@@ -88,7 +89,7 @@ def _read_base(stack: Document, path: Path, base: str, found: Layers, above: fro
         if above.isdisjoint(os.path.realpath(file.path) for file in source.files):
             found.findings += source.findings
             found.complete = found.complete and not source.findings
-            _read(source, found, above)
+            _read(source, found, above, {})
             return
         message = "expected a base apart from the manifests that are laid over it, found some of them in it"
     stack.refused.add(path)
