@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from reconciler.model.document import MANIFESTS
+from reconciler.model.secret import SecretReference
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -31,8 +33,9 @@ def write(folder: Path) -> None:
 
 
 def _schema(title: str, kinds: list[str]) -> str:
-    _, combined = models_json_schema([(MANIFESTS[kind], "validation") for kind in kinds])
-    models: dict[str, Any] = {name: _plain(model) for name, model in sorted(combined["$defs"].items())}
+    shapes: list[type[BaseModel]] = [*(MANIFESTS[kind] for kind in kinds), SecretReference]
+    _, combined = models_json_schema([(shape, "validation") for shape in shapes])
+    models: dict[str, Any] = {name: _plain(name, model) for name, model in sorted(combined["$defs"].items())}
     head: dict[str, Any] = {"$schema": DIALECT, "title": title}
     if len(kinds) == 1:
         root = models.pop(MANIFESTS[kinds[0]].__name__)
@@ -43,10 +46,20 @@ def _schema(title: str, kinds: list[str]) -> str:
     return json.dumps(head | body | {"$defs": models}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+def _plain(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """A model's schema without what pydantic adds of itself: titles made of field names, and nulls for absent lines."""
-    properties = {name: _property(field) for name, field in schema.get("properties", {}).items()}
+    properties = {key: _property(field) for key, field in schema.get("properties", {}).items()}
+    for key, field in properties.items():
+        if field.get("x-secret") or (name, key) == ("EnvironmentSetting", "value"):
+            properties[key] = _or_reference(field)
     return schema | {"properties": properties}
+
+
+def _or_reference(field: dict[str, Any]) -> dict[str, Any]:
+    """A secret, written out or by reference."""
+    facts = {key: value for key, value in field.items() if key == "description" or key.startswith("x-")}
+    shape = {key: value for key, value in field.items() if key not in facts}
+    return {"anyOf": [shape, {"$ref": f"#/$defs/{SecretReference.__name__}"}], **facts}
 
 
 def _property(field: dict[str, Any]) -> dict[str, Any]:

@@ -1,21 +1,25 @@
 """Manifests: files of YAML documents in, one `Desired` out, or every mistake of every file at once.
 
 The command line calls `load` before anything else. The way of a document, one module a step: `files` finds and reads
-the text, `text` makes plain values of it, `variables` puts values in for `${var.NAME}` and `${env.NAME}`, the models
-validate, `explain` says in plain words what they refused, `checks` compares documents and tasks with one another.
+the text, `text` makes plain values of it, `overlay` lays documents over those of their bases, `variables` and `secrets`
+put values in for references, `groups` makes tasks of templates, the models validate, `explain` says in plain words
+what they refused, `checks` compares documents and tasks with one another.
 """
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from pydantic import ValidationError
 
 from reconciler.errors import Finding, ManifestErrors
-from reconciler.manifest import checks, files, text, words
+from reconciler.manifest import checks, division, files, overlay, secrets, text, words
 from reconciler.manifest.explain import explain
+from reconciler.manifest.groups import Groups, expand
 from reconciler.manifest.text import Document, Raw
 from reconciler.manifest.variables import Variables
-from reconciler.model.desired import SPECS, Desired, Key, Kind, Source, Stack, Task, Wanted
+from reconciler.model.desired import QUOTAS, SPECS, Desired, Key, Kind, Source, Stack, Task, Wanted
 from reconciler.model.document import (
     API_VERSION,
     MANIFESTS,
@@ -25,10 +29,11 @@ from reconciler.model.document import (
     PoolManifest,
     StackManifest,
 )
-from reconciler.model.table import normalise
+from reconciler.model.groups import Group, Tasks, depends_on
+from reconciler.model.table import normalise, write_only
 from reconciler.model.task import TaskSpec
 
-__all__ = ["load", "read_variables"]
+__all__ = ["load", "load_all", "read_variables"]
 
 UNNAMED = "default"
 """The stack of a source that nothing says is complete."""
@@ -42,38 +47,87 @@ def load(paths: Sequence[str], *, variables: Mapping[str, str], environment: Map
     Raises ManifestErrors with all findings, sorted by file, line and column. The order of files and documents has no
     meaning.
     """
-    source = files.read(paths)
-    findings = list(source.findings)
-    documents: list[Document] = []
-    readable = not findings
-    for file in source.files:
-        parsed = text.parse(file)
-        documents += parsed.documents
-        findings += parsed.findings
-        readable = readable and parsed.complete
-    documents.sort(key=lambda document: (document.file.path, document.index))
+    return _load(files.read(paths), {}, variables, environment).desired()
 
-    stacks = [document for document in documents if document.kind == "Stack"]
-    scope = Variables.of(stacks, variables, environment, all_read=readable)
-    findings += scope.undeclared()
+
+def load_all(
+    paths: Sequence[str], *, variables: Mapping[str, str], environment: Mapping[str, str]
+) -> tuple[Desired, ...]:
+    """What the manifests under *paths* ask for, one Desired for each Stack, sorted by its name.
+
+    A Stack owns the objects in its folder and below, down to the folders of other Stacks. With one Stack, or none, this
+    is `load`. A value given to a variable goes to each Stack that declares it. Raises ManifestErrors with the findings
+    of all of them.
+    """
+    source = files.read(paths)
+    parsed = {file.path: text.parse(file) for file in source.files}
+    owners = division.folders(source, parsed)
+    if len(owners) < 2:
+        return (_load(source, parsed, variables, environment).desired(),)
+    parts, findings = division.divided(source, owners)
+    loaded = [_load(part, parsed, variables, environment) for part in parts]
+    findings += division.everywhere([one.undeclared for one in loaded])
+    findings += division.same_names([one.document for one in loaded if one.document is not None])
+    findings += (finding for one in loaded for finding in one.findings)
+    if findings:
+        raise ManifestErrors(findings)
+    return tuple(sorted((replace(one, undeclared=[]).desired() for one in loaded), key=lambda one: one.stack.name))
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What one Stack and its objects are, as far as they could be read. *undeclared* are findings about values that
+    were given to variables it does not declare, *document* is the Stack's."""
+
+    stack: Stack | None
+    objects: Mapping[Key, Wanted]
+    findings: list[Finding]
+    undeclared: list[Finding]
+    document: Document | None
+
+    def desired(self) -> Desired:
+        """All of it. Raises ManifestErrors."""
+        if self.findings or self.undeclared or self.stack is None:
+            raise ManifestErrors([*self.findings, *self.undeclared])
+        return Desired(self.stack, {key: self.objects[key] for key in sorted(self.objects)})
+
+
+def _load(
+    read: files.Source,
+    parsed: Mapping[str, text.Parsed],
+    variables: Mapping[str, str],
+    environment: Mapping[str, str],
+) -> _Loaded:
+    source = overlay.read(read, parsed)
+    findings = list(source.findings)
+    stacks = [document for document in source.documents if document.kind == "Stack"]
+    scope = Variables.of(stacks, variables, environment, all_read=source.complete)
+    findings += scope.unfit(stacks)
+    for document in source.documents:
+        findings += scope.substitute(document)
+    named = stacks[-1] if stacks else None
+    if source.baseless:
+        return _Loaded(None, {}, findings, scope.undeclared(), named)
+    documents = overlay.with_defaults(overlay.merge(source.layers))
     stack: Stack | None = None
     objects: dict[Key, Wanted] = {}
     for document in documents:
-        findings += scope.substitute(document)
-        manifest, wrong = _validate(document)
+        if document.kind in MANIFESTS:
+            findings += secrets.resolve(document, MANIFESTS[document.kind], environment)
+        groups = expand(document)
+        findings += groups.findings
+        manifest, wrong = _validate(document, groups)
         findings += wrong
         if isinstance(manifest, StackManifest):
             stack = _stack(manifest)
         elif isinstance(manifest, (PoolManifest, JobManifest, JobScheduleManifest)):
-            wanted = _wanted(document, manifest)
+            wanted = _wanted(document, manifest, groups)
             objects[wanted.key] = wanted
     findings += checks.between(documents)
-    if not stacks and readable:
+    if not stacks and source.complete:
         stack, wrong = _unwritten_stack(source.folder)
         findings += wrong
-    if findings or stack is None:
-        raise ManifestErrors(findings)
-    return Desired(stack, {key: objects[key] for key in sorted(objects)})
+    return _Loaded(stack, objects, findings, scope.undeclared(), named)
 
 
 def read_variables(path: str) -> dict[str, str]:
@@ -101,12 +155,12 @@ def read_variables(path: str) -> dict[str, str]:
     return values
 
 
-def _validate(document: Document) -> tuple[object, list[Finding]]:
+def _validate(document: Document, groups: Groups) -> tuple[object, list[Finding]]:
     """The document as its model, or None and what is wrong with it. Checks across fields are made in both cases."""
     model = MANIFESTS.get(document.kind) if document.kind is not None else None
     if model is None:
         return None, _kind(document)
-    wrong = checks.within(document, model)
+    wrong = checks.within(document, model, groups)
     try:
         manifest = model.model_validate(document.value)
     except ValidationError as error:
@@ -134,6 +188,8 @@ def _stack(manifest: StackManifest) -> Stack:
         endpoint=account.endpoint if account else None,
         account=account.name if account else None,
         max_deletes=manifest.spec.limits.deletes,
+        digest_key=manifest.spec.digestKey,
+        quotas={name: limit for name in QUOTAS if (limit := getattr(manifest.spec.limits, name)) is not None},
     )
 
 
@@ -151,20 +207,32 @@ def _unwritten_stack(folder: str | None) -> tuple[Stack | None, list[Finding]]:
     return Stack(name, prunes=True), []
 
 
-def _wanted(document: Document, manifest: PoolManifest | JobManifest | JobScheduleManifest) -> Wanted:
+def _wanted(document: Document, manifest: PoolManifest | JobManifest | JobScheduleManifest, groups: Groups) -> Wanted:
     kind = Kind(manifest.kind.lower())
     raw = document.value
-    spec = normalise(SPECS[kind], raw["spec"])
+    spec, body = normalise(SPECS[kind], raw["spec"]), _without_nulls(raw["spec"])
     return Wanted(
         key=Key.of(kind, manifest.metadata.name),
         name=manifest.metadata.name,
         spec=spec,
         written=normalise(SPECS[kind], raw["spec"], fill=False),
-        body=_without_nulls(raw["spec"]),
+        body=body,
         lifecycle=manifest.lifecycle,
         source=Source(document.file.path, *document.named_at),
-        tasks={task.id: task for task in (_task(item) for item in raw.get("tasks", ()))},
+        tasks=_tasks(raw, groups.groups),
+        secrets=write_only(SPECS[kind], body),
+        secret_paths=secrets.normal_paths(SPECS[kind], raw["spec"], document.secrets),
     )
+
+
+def _tasks(raw: Raw, groups: list[Group]) -> Tasks:
+    """Listed tasks, groups, and last the merge task, which depends on all others."""
+    listed = [_task(item) for item in raw.get("tasks") or ()]
+    merge = raw.get("mergeTask")
+    if merge is None:
+        return Tasks(listed, *groups)
+    names = chain((task.name for task in listed), *(group.names() for group in groups))
+    return Tasks(listed, *groups, [_task({**merge, "dependsOn": depends_on(names)})])
 
 
 def _task(raw: Raw) -> Task:

@@ -29,23 +29,24 @@ _TYPES: Final[Mapping[str, str]] = {
 def explain(document: Document, model: type[Spec], error: ValidationError) -> list[Finding]:
     """A finding for each thing the model refused, but for places that have one already."""
     return [
-        _finding(document, model, detail)
+        explain_detail(document, model, detail)
         for detail in error.errors(include_url=False)
         if not document.is_refused(detail["loc"])
     ]
 
 
-def _finding(document: Document, model: type[Spec], error: ErrorDetails) -> Finding:
-    path = error["loc"]
+def explain_detail(document: Document, model: type[Spec], error: ErrorDetails, *, below: Path = ()) -> Finding:
+    """One thing that the model refused of a document, or of the value *below* a path of it."""
+    path = (*below, *error["loc"])
     match error["type"]:
         case "missing":
             return document.finding(path, f"expected a value for '{path[-1]}', found none")
         case "extra_forbidden":
-            return document.finding(path, _unknown(_model_at(model, path[:-1]), path), of_key=True)
+            return document.finding(path, _unknown(_model_at(model, error["loc"][:-1]), path), of_key=True)
         case "expected" if "expected" not in error.get("ctx", {}):
             return document.finding(path, error["msg"])
         case _:
-            return document.finding(path, _expected(document, error))
+            return document.finding(path, _expected(document, path, error))
 
 
 def _unknown(model: type[Spec] | None, path: Path) -> str:
@@ -61,8 +62,8 @@ def _unknown(model: type[Spec] | None, path: Path) -> str:
     return f"unknown field {quoted(name)}{did_you_mean(name, known)}"
 
 
-def _expected(document: Document, error: ErrorDetails) -> str:
-    path, value, context = error["loc"], error["input"], error.get("ctx", {})
+def _expected(document: Document, path: Path, error: ErrorDetails) -> str:
+    value, context = error["input"], error.get("ctx", {})
     found = document.found(path, value)
     match error["type"]:
         case "expected":
@@ -74,6 +75,9 @@ def _expected(document: Document, error: ErrorDetails) -> str:
             found += "" if document.is_reference(path) else did_you_mean(value, re.findall(r"'([^']*)'", expected))
         case "greater_than_equal":
             expected = f"at least {context['ge']}"
+        case "too_short":
+            least = context["min_length"]
+            expected = f"at least {least} item{'' if least == 1 else 's'}"
         case "less_than_equal":
             expected = f"at most {context['le']}"
         case "string_too_short":

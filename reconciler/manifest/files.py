@@ -23,10 +23,11 @@ _WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True)
 class File:
-    """A text and the path to show for it."""
+    """A text and the path to show for it. *folder* is where paths in it begin; standard input has none."""
 
     path: str
     text: str
+    folder: Path | None = None
 
 
 @dataclass
@@ -115,16 +116,16 @@ def _read(source: Source, path: str | Path) -> None:
     except (OSError, ValueError) as error:
         source.findings.append(_whole(path, _why(error)))
         return
-    _take(source, shown(path), raw)
+    _take(source, shown(path), raw, Path(path).parent)
 
 
-def _take(source: Source, path: str, raw: bytes) -> None:
+def _take(source: Source, path: str, raw: bytes, folder: Path | None = None) -> None:
     if len(raw) > LARGEST:
         source.findings.append(Finding(path, 0, 0, "", f"expected at most {LARGEST >> 20} MiB, found more"))
         return
     raw = raw.removeprefix(_BOM)
     try:
-        source.files.append(File(path, raw.decode("utf-8")))
+        source.files.append(File(path, raw.decode("utf-8"), folder))
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8")
         found = "UTF-16" if raw.startswith(_WIDE) else f"the byte 0x{raw[error.start]:02x}"

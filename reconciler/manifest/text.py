@@ -7,6 +7,7 @@ composed again, so that only mistakes pay for positions.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path as FilePath
 from typing import Any, Final, TypeAlias
 
 import yaml
@@ -24,6 +25,8 @@ Raw: TypeAlias = dict[str, Any]
 MOST_EXPANDED: Final = 1_000_000
 """Values that the aliases of one document may add to those written out."""
 
+_TELLING: Final = 4
+"""Characters. A shorter secret would be found in any message."""
 _TOO_DEEP: Final = f"expected at most {DEEPEST} levels of nesting, found more"
 _TAGS: Final = "tag:yaml.org,2002:"
 _MEANT: Final[Mapping[str, type]] = {"int": int, "float": float, "bool": bool, "null": type(None)}
@@ -50,8 +53,12 @@ class Document:
     value: Raw
     named_at: tuple[int, int]
     references: list[Reference]
-    refused: set[Path]
+    refused: set[Path] = field(default_factory=set)
     """Paths that have a finding already; more about them would only confuse."""
+    secrets: dict[Path, str] = field(default_factory=dict)
+    """What was put in for references to secrets, by path."""
+    origins: "dict[Path, tuple[Document, Path]]" = field(default_factory=dict)
+    """Where values stand that were written in other documents: this one was laid over them."""
 
     @property
     def kind(self) -> str | None:
@@ -71,20 +78,39 @@ class Document:
         return value
 
     def is_refused(self, path: Path) -> bool:
-        return bool(self.refused) and any(path[:length] in self.refused for length in range(len(path) + 1))
+        if self.refused and any(path[:length] in self.refused for length in range(len(path) + 1)):
+            return True
+        there, where = self.origin(path)
+        return there is not self and there.is_refused(where)
+
+    def origin(self, path: Path) -> "tuple[Document, Path]":
+        """The document in which the value at *path* was written, and its path there."""
+        for length in range(len(path), -1, -1) if self.origins else ():
+            if path[:length] in self.origins:
+                there, where = self.origins[path[:length]]
+                return there.origin((*where, *path[length:]))
+        return self, path
+
+    def folder(self, path: Path) -> FilePath | None:
+        """Where a relative path that is written at *path* begins."""
+        return self.origin(path)[0].file.folder
 
     def position(self, path: Path, *, of_key: bool = False) -> tuple[int, int]:
         """Line and column of the value (or key) at *path*; of the nearest mapping above it where nothing is written."""
-        node, key, taken = self.nodes.find(self.index, path)
+        there, path = self.origin(path)
+        node, key, taken = there.nodes.find(there.index, path)
         return place(key if of_key and key is not None and taken == len(path) else node)
 
     def finding(self, path: Path, message: str, *, of_key: bool = False) -> Finding:
         line, column = self.position(path, of_key=of_key)
-        return Finding(self.file.path, line, column, field_path(path), message)
+        for secret in self.secrets.values():
+            message = message.replace(secret, "(secret)") if len(secret) >= _TELLING else message
+        return Finding(self.origin(path)[0].file.path, line, column, field_path(path), message)
 
     def is_reference(self, path: Path) -> bool:
         """Whether a variable was put in at *path*."""
-        return path in self._reference_paths
+        there, where = self.origin(path)
+        return where in there._reference_paths
 
     @cached_property
     def _reference_paths(self) -> frozenset[Path]:
@@ -92,14 +118,18 @@ class Document:
 
     def written(self, path: Path) -> str:
         """The scalar at *path* as it stands in the text, without quotes."""
-        node, _, _ = self.nodes.find(self.index, path)
+        there, where = self.origin(path)
+        node, _, _ = there.nodes.find(there.index, where)
         assert isinstance(node, ScalarNode)
         return str(node.value)
 
     def found(self, path: Path, value: object, *, quote: bool = False) -> str:
         """*value*, which stands at *path*, in words: as it is written, so that nothing put in for a variable shows."""
-        node, _, taken = self.nodes.find(self.index, path)
-        written = node.value if taken == len(path) and isinstance(node, ScalarNode) else None
+        if any(path[:length] in self.secrets for length in range(len(path) + 1)):
+            return "another secret"
+        there, where = self.origin(path)
+        node, _, taken = there.nodes.find(there.index, where)
+        written = node.value if taken == len(where) and isinstance(node, ScalarNode) else None
         return describe(value, written, is_reference=self.is_reference(path), quote=quote)
 
 

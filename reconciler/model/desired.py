@@ -1,18 +1,21 @@
 """What the manifests ask for, as values: the input of every decision."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import Any, Final
 
+from reconciler.model.digest import digest as digest
 from reconciler.model.document import JobLifecycle, PoolLifecycle, ScheduleLifecycle
 from reconciler.model.field import Spec
+from reconciler.model.groups import Task as Task
+from reconciler.model.groups import Tasks
 from reconciler.model.job import JobSpec
 from reconciler.model.pool import PoolSpec
 from reconciler.model.schedule import JobScheduleSpec
-from reconciler.model.table import Normal
+from reconciler.model.secret import secret_digest
+from reconciler.model.table import Normal, Path
 
 
 class Kind(StrEnum):
@@ -58,35 +61,27 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A declared task. *spec* is normalised, *body* is what would be sent."""
-
-    name: str
-    spec: Normal
-    body: Mapping[str, object]
-
-    @property
-    def id(self) -> str:
-        return self.name.lower()
-
-
-@dataclass(frozen=True)
 class Wanted:
     """One declared object.
 
     *spec* is normalised with defaults; *written* has only what stands in the manifest, so a difference made by an
     absent line can be told; *body* is the create body in wire form without id and mark. *tasks* are by folded id,
-    in the order they are declared; empty for a pool.
+    in the order they are declared; those of groups are made when they are looked at; empty for a pool.
+    *secrets* are the values that the service never returns, by path in the body: they are not in *spec*, and only
+    their digest tells a change. *secret_paths* are the places in *spec* and *written* that were given by reference to
+    a secret: compared like any other, and shown nowhere.
     """
 
     key: Key
     name: str
-    spec: Normal
-    written: Normal
-    body: Mapping[str, object]
+    spec: Normal = field(repr=False)
+    written: Normal = field(repr=False)
+    body: Mapping[str, object] = field(repr=False)
     lifecycle: JobLifecycle | PoolLifecycle | ScheduleLifecycle
     source: Source
-    tasks: Mapping[str, Task] = field(default_factory=dict)
+    tasks: Mapping[str, Task] = field(default_factory=dict, repr=False)
+    secrets: Mapping[Path, Any] = field(default_factory=dict, repr=False)
+    secret_paths: frozenset[Path] = frozenset()
 
     @property
     def address(self) -> str:
@@ -100,18 +95,31 @@ class Wanted:
     @cached_property
     def tasks_digest(self) -> str:
         """Of every declared task: in the mark it says that all of them were confirmed."""
+        if isinstance(self.tasks, Tasks):
+            return self.tasks.digest
         return digest({task.id: task.spec for task in self.tasks.values()})
+
+    def secret_digest(self, key: bytes) -> str:
+        """Of the values that the service never returns, under a derived key; empty where there are none."""
+        return secret_digest(key, self.secrets)
+
+
+QUOTAS: Final = ("cores", "lowPriorityCores", "pools", "activeJobsAndSchedules")
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The ownership set. *prunes* is false where nothing says that the source is complete."""
+    """The ownership set. *prunes* is false where nothing says that the source is complete. *digest_key* is the secret
+    from which the key of secret digests is derived; without one the account's key serves. *quotas* are those that the
+    manifest names, by the names in `QUOTAS`."""
 
     name: str
     prunes: bool
     endpoint: str | None = None
     account: str | None = None
     max_deletes: int | None = None
+    digest_key: str | None = field(default=None, repr=False)
+    quotas: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,9 +128,3 @@ class Desired:
 
     stack: Stack
     objects: Mapping[Key, Wanted]
-
-
-def digest(value: object) -> str:
-    """A short digest of a JSON value that does not depend on the order of keys."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]

@@ -1,8 +1,10 @@
 """The documents a manifest file may hold: Pool, Job, JobSchedule, Stack."""
 
-from typing import ClassVar, Literal
+import re
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from reconciler.model.field import Spec
 from reconciler.model.job import JobSpec
@@ -89,6 +91,82 @@ class PoolManifest(Spec):
     lifecycle: PoolLifecycle = Field(default_factory=PoolLifecycle, description=PoolLifecycle.__doc__)
 
 
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, str | int | float):
+        raise PydanticCustomError("expected", "expected a text, a number, true or false")
+    return value
+
+
+Scalar = Annotated[Any, AfterValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+
+
+class Range(Spec):
+    """Whole numbers from *first* to *last*, both included."""
+
+    first: int = Field(default=1, description="The first number.")
+    last: int = Field(description="The last number; it is included when a step meets it.")
+    step: int = Field(default=1, ge=1, description="From one number to the next.")
+    width: int = Field(default=1, ge=1, le=20, description="Digits at least; shorter numbers begin with zeros.")
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> Self:
+        if self.last < self.first:
+            raise PydanticCustomError("expected", f"expected a last number that is not below the first ({self.first})")
+        return self
+
+
+class Parameter(Spec):
+    """What a parameter of a task group runs over: exactly one of these."""
+
+    values: list[Scalar] | None = Field(default=None, min_length=1, description="The values themselves: ${item.NAME}.")
+    range: Range | None = Field(default=None, description="Whole numbers: ${item.NAME}.")
+    files: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A pattern (*, ?, [a-z], ** for any folders) for files below the folder of the manifest, sorted by "
+        "path: ${item.NAME} is the path from there, ${item.NAME.name} the last part of it, ${item.NAME.stem} that "
+        "without its suffix.",
+    )
+    csv: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A CSV file below the folder of the manifest, in UTF-8, whose first row names the columns: "
+        "${item.NAME.COLUMN}.",
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in ("values", "range", "files", "csv") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise PydanticCustomError(
+                "expected", f"expected exactly one of values, range, files and csv, found {found}"
+            )
+        return self
+
+
+class TaskGroup(Spec):
+    """Tasks from one template: one for each combination of the parameters' values, the last parameter changing
+    fastest.
+
+    In the template `${item.NAME}` stands for the value of the parameter NAME, and `${item.NAME.id}` for the same
+    with each character that an id cannot hold replaced by '-'. A reference alone and without quotes keeps the value's
+    type (a number stays a number); `$${` is a literal `${`. The ids must come out different for each task.
+    """
+
+    name: BatchId = Field(description="Name of the group, for messages and overlays; never sent.")
+    parameters: dict[str, Parameter] = Field(min_length=1, description="The parameters by name.")
+    template: TaskSpec = Field(description="A task with ${item.NAME} in its id, and wherever else tasks differ.")
+
+
+class MergeTask(TaskSpec):
+    """A task that runs after all other declared tasks of the job.
+
+    Its `dependsOn` is written for you: ranges where ids are plain numbers (7, not 007), else ids, which may have
+    64,000 characters together. The job needs `usesTaskDependencies: true`.
+    """
+
+
 class JobManifest(Spec):
     """A job and its tasks."""
 
@@ -99,9 +177,11 @@ class JobManifest(Spec):
     tasks: list[TaskSpec] = Field(
         default_factory=list, description="The tasks, by id. Tasks of other ids are left alone."
     )
+    taskGroups: list[TaskGroup] = Field(default_factory=list, description="Tasks that are made from templates.")
+    mergeTask: MergeTask | None = Field(
+        default=None, description="A task that runs after all other declared tasks; it depends on them by itself."
+    )
     lifecycle: JobLifecycle = Field(default_factory=JobLifecycle, description=JobLifecycle.__doc__)
-
-    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(("mergeTask", "taskGroups"), NOT_YET)
 
 
 class JobScheduleManifest(Spec):
@@ -122,9 +202,25 @@ class Account(Spec):
 
 
 class Limits(Spec):
-    """How much one apply may take away without being asked."""
+    """How much one apply may take away without being asked, and the quotas that the manifests have to fit into."""
 
     deletes: int | None = Field(default=None, ge=0, description="Objects one apply may remove without --allow-deletes.")
+    cores: int | None = Field(default=None, ge=0, description="Quota of the account: cores of dedicated nodes.")
+    lowPriorityCores: int | None = Field(default=None, ge=0, description="Quota of the account: cores of spot nodes.")
+    pools: int | None = Field(default=None, ge=0, description="Quota of the account: pools.")
+    activeJobsAndSchedules: int | None = Field(
+        default=None, ge=0, description="Quota of the account: active jobs and job schedules."
+    )
+
+
+def _expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise PydanticCustomError(
+            "expected", "expected a regular expression, found {why}", {"why": str(error)}
+        ) from None
+    return text
 
 
 class Variable(Spec):
@@ -132,16 +228,50 @@ class Variable(Spec):
 
     default: str | None = Field(default=None, description="Its value when none is given; without it one must be given.")
     description: str | None = Field(default=None, description="What it is for.")
+    required: bool = Field(default=False, description="Whether it must have a value even where nothing uses it.")
+    type: Literal["string", "integer", "number", "boolean"] = Field(
+        default="string", description="What its value must read as; a boolean is true or false."
+    )
+    enum: list[str] | None = Field(default=None, min_length=1, description="The values it may have.")
+    pattern: Annotated[str, AfterValidator(_expression)] | None = Field(
+        default=None, description="A regular expression (Python's) that its whole value must match."
+    )
+
+
+class Defaults(Spec):
+    """What the spec of each object of a kind has where its own lines say nothing.
+
+    An object is laid over the defaults as a document of an overlay over its base: mappings, and lists by key, merge;
+    other lists and values replace; null takes a default away.
+    """
+
+    Pool: dict[str, Any] = Field(default_factory=dict, description="Lines of a pool's spec.")
+    Job: dict[str, Any] = Field(default_factory=dict, description="Lines of a job's spec.")
+    JobSchedule: dict[str, Any] = Field(default_factory=dict, description="Lines of a job schedule's spec.")
 
 
 class StackSpec(Spec):
     """What the objects of a folder have in common."""
 
+    bases: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list,
+        description="Folders or files, relative to this one, over which the documents of this folder are laid: a "
+        "document of the same kind and name merges (mappings, and lists by key; other lists replace; null takes a line "
+        "away; `$patch: delete` takes a document or an item of such a list away), a Stack over the base's Stack, "
+        "others are added.",
+    )
     account: Account | None = Field(default=None, description="The account to talk to.")
     variables: dict[str, Variable] = Field(default_factory=dict, description="Variables that the manifests may use.")
+    defaults: Defaults = Field(default_factory=Defaults, description="What objects of a kind have in common.")
     limits: Limits = Field(default_factory=Limits, description=Limits.__doc__)
+    digestKey: Annotated[str, Field(min_length=16)] | None = Field(
+        default=None,
+        description="A secret of 16 characters or more, by secretRef, under which digests of passwords and keys are "
+        "taken, so that a change of them shows. Without it the account's key serves, and with no key none shows.",
+        json_schema_extra={"x-secret": True},
+    )
 
-    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(("defaults", "digestKey", "guards", "store"), NOT_YET)
+    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(("guards", "store"), NOT_YET)
 
 
 class StackManifest(Spec):

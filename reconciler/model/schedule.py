@@ -8,7 +8,7 @@ from reconciler.model import moment
 from reconciler.model.field import ChangeKind, Compare, Spec, refusal, wire
 from reconciler.model.job import JobProperties, JobSpec
 from reconciler.model.settings import MetadataItem
-from reconciler.model.types import DisplayName, Moment, Recurrence, repeated
+from reconciler.model.types import DisplayName, Moment, Recurrence
 
 
 class JobScheduleConfiguration(Spec):
@@ -33,24 +33,6 @@ class JobScheduleConfiguration(Spec):
 
 class JobSpecification(JobProperties):
     """What each job of the schedule is. A job copies it when it starts."""
-
-    @model_validator(mode="after")
-    def _tasks_that_fit(self) -> Self:
-        """Release runs where preparation ran, and a job's own tasks have different ids (REST reference 8.4)."""
-        if self.jobReleaseTask is not None and self.jobPreparationTask is None:
-            raise refusal("expected a jobPreparationTask beside jobReleaseTask: release runs where preparation ran")
-        ids = [
-            task.id or default
-            for task, default in (
-                (self.jobManagerTask, ""),
-                (self.jobPreparationTask, "jobpreparation"),
-                (self.jobReleaseTask, "jobrelease"),
-            )
-            if task is not None
-        ]
-        if twice := repeated(map(str.lower, ids)):
-            raise refusal(f"expected manager, preparation and release tasks of different ids, found {twice[0]} again")
-        return self
 
 
 class JobScheduleSpec(Spec):

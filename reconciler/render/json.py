@@ -3,9 +3,10 @@
 import json
 from typing import Any, Final
 
+from reconciler.diff import FieldChange
 from reconciler.lifecycle.steps import Verb
 from reconciler.plan import Entry, Plan
-from reconciler.render.mask import masked
+from reconciler.render.mask import Mask
 from reconciler.render.text import change_counts, kind_of_change, step_text
 
 FORMAT_VERSION: Final = "1.0"
@@ -40,7 +41,7 @@ def plan_json(plan: Plan, target: str) -> str:
 
 def _entry(plan: Plan, entry: Entry) -> dict[str, Any]:
     wanted, live = entry.wanted, entry.live
-    change = kind_of_change(entry)
+    change, mask = kind_of_change(entry), Mask.of(entry)
     actions = ["terminate"] if entry.verbs == (Verb.TERMINATE,) else _ACTIONS[change]
     return {
         "address": entry.address,
@@ -48,12 +49,9 @@ def _entry(plan: Plan, entry: Entry) -> dict[str, Any]:
         "name": entry.address.partition("/")[2],
         "change": {
             "actions": actions,
-            "before": masked(dict(live.spec)) if live else None,
-            "after": masked(dict(wanted.spec)) if wanted else None,
-            "fields": [
-                {"path": field.name, "before": masked(field.old), "after": masked(field.new), "kind": field.kind}
-                for field in entry.changes
-            ],
+            "before": mask.live(live.spec) if live else None,
+            "after": mask.wanted(wanted.spec) if wanted else None,
+            "fields": [_field(mask, field) for field in entry.changes],
         },
         "action_reason": entry.actions[0].reason if entry.actions else getattr(entry.step, "reason", None),
         "road": [step_text(step) for step in entry.road],
@@ -61,3 +59,8 @@ def _entry(plan: Plan, entry: Entry) -> dict[str, Any]:
         "notes": list(entry.notes),
         "source": str(wanted.source) if wanted else None,
     }
+
+
+def _field(mask: Mask, field: FieldChange) -> dict[str, Any]:
+    before, after = mask.both(field)
+    return {"path": field.name, "before": before, "after": after, "kind": field.kind}

@@ -1,12 +1,24 @@
-"""Secrets never leave: what looks like a signature or a key inside a value is masked wherever a value is shown."""
+"""Secrets never leave: they are masked wherever a value is shown.
+
+Three rules, each on top of the one before: what the field table calls a secret, what the manifest gives by reference to
+a secret, and what looks like a signature or a key inside any text.
+"""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-MASK: Final = "(secret)"
+from reconciler.diff import FieldChange
+from reconciler.model.desired import SPECS
+from reconciler.model.field import Spec
+from reconciler.model.table import MASK, Normal, Path, without_secrets
+from reconciler.plan import Entry
+
 _IN_URL: Final = re.compile(r"(?i)([?&](?:sig|sas|token|key|code|password|secret)=)[^&\s'\"]+")
 _USER_INFO: Final = re.compile(r"(://[^/\s:@]+:)[^@/\s]+@")
 _ACCOUNT_KEY: Final = re.compile(r"(?i)((?:AccountKey|SharedAccessSignature|SharedAccessKey)=)[^;\s'\"]+")
+_SETTINGS: Final = frozenset({"environmentSettings", "commonEnvironmentSettings"})
 
 
 def masked(value: Any) -> Any:
@@ -15,8 +27,63 @@ def masked(value: Any) -> Any:
         value = _IN_URL.sub(rf"\1{MASK}", value)
         value = _USER_INFO.sub(rf"\1{MASK}@", value)
         return _ACCOUNT_KEY.sub(rf"\1{MASK}", value)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: masked(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [masked(item) for item in value]
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """What may be shown of one object.
+
+    *secret* are the places that its manifest gives by reference, *written* is what its manifest says. The value of a
+    live environment setting is shown only where the manifest writes one in plain: once the line is gone, nobody knows
+    any more whether it was a secret.
+    """
+
+    model: type[Spec]
+    secret: frozenset[Path]
+    written: Normal
+
+    @classmethod
+    def of(cls, entry: Entry) -> "Mask":
+        wanted = entry.wanted
+        paths, written = (wanted.secret_paths, wanted.written) if wanted else (frozenset[Path](), {})
+        return cls(SPECS[entry.key.kind], paths, written)
+
+    def wanted(self, value: Any, path: Path = ()) -> Any:
+        """A value of the manifest, at *path* of the normalised object."""
+        return masked(self._covered(without_secrets(self.model, value, path), path, live=False))
+
+    def live(self, value: Any, path: Path = ()) -> Any:
+        """A value of the account."""
+        return masked(self._covered(without_secrets(self.model, value, path), path, live=True))
+
+    def both(self, change: FieldChange) -> tuple[Any, Any]:
+        """The two sides of a change."""
+        return self.live(change.old, change.path), self.wanted(change.new, change.path)
+
+    def _covered(self, value: Any, path: Path, *, live: bool) -> Any:
+        if value is not None and self._is_hidden(path, live=live):
+            return MASK
+        if isinstance(value, Mapping):
+            return {key: self._covered(item, (*path, str(key)), live=live) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._covered(item, (*path, str(index)), live=live) for index, item in enumerate(value)]
+        return value
+
+    def _is_hidden(self, path: Path, *, live: bool) -> bool:
+        if path in self.secret or any(path[:length] in self.secret for length in range(1, len(path))):
+            return True
+        is_setting = len(path) >= 3 and path[-1] == "value" and path[-3] in _SETTINGS
+        return live and is_setting and not self._writes(path)
+
+    def _writes(self, path: Path) -> bool:
+        value: Any = self.written
+        for part in path:
+            if not isinstance(value, Mapping) or part not in value:
+                return False
+            value = value[part]
+        return True

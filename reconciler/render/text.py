@@ -4,11 +4,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
+from reconciler.diff import FieldChange
 from reconciler.lifecycle.steps import Action, Blocked, Done, Step, Verb, Wait
 from reconciler.model.desired import Kind
 from reconciler.model.field import ChangeKind
 from reconciler.plan import Entry, Plan
-from reconciler.render.mask import masked
+from reconciler.render.mask import Mask
 
 Paint: TypeAlias = Callable[[str, str], str]
 """Colours a text: (text, "green" | "yellow" | "red" | "bold" | "dim") -> text."""
@@ -131,22 +132,30 @@ def step_text(step: Step) -> str:
 
 
 def _fields(entry: Entry) -> Iterator[str]:
+    mask = Mask.of(entry)
     match kind_of_change(entry):
         case "add" if entry.wanted is not None:
-            yield from (f"{name}: {_value(value)}" for name, value in leaves(entry.wanted.written))
+            yield from (f"{name}: {_value(value)}" for name, value in leaves(mask.wanted(entry.wanted.written)))
         case "replace":
             for change in entry.difference.fields:
                 forces = (
                     "" if change.kind in (ChangeKind.LIVE, ChangeKind.NEXT_INCARNATION) else "  # forces replacement"
                 )
-                yield f"{change.name}: {_value(change.old)} -> {_value(change.new)}{forces}"
+                yield f"{_change(mask, change)}{forces}"
         case _:
             for change in entry.changes:
-                yield f"{change.name}: {_value(change.old)} -> {_value(change.new)}"
+                yield _change(mask, change)
     tasks = [task.name for action in entry.actions if action.verb is Verb.ADD_TASKS for task in action.tasks]
     if tasks:
         shown = ", ".join(tasks) if len(tasks) <= 8 else f"{', '.join(tasks[:3])}, ... {tasks[-1]}"
         yield f"tasks: {len(tasks)} to add ({shown})"
+
+
+def _change(mask: Mask, change: FieldChange) -> str:
+    old, new = mask.both(change)
+    if old == new:  # both are secrets
+        return f"{change.name}: {_value(old)} -> {_value(new)}, changed"
+    return f"{change.name}: {_value(old)} -> {_value(new)}"
 
 
 def leaves(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -162,9 +171,5 @@ def leaves(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
 def _value(value: Any) -> str:
     if value is None:
         return "(not set)"
-    text = (
-        masked(value)
-        if isinstance(value, str) and value.isprintable()
-        else json.dumps(masked(value), ensure_ascii=False)
-    )
+    text = value if isinstance(value, str) and value.isprintable() else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."

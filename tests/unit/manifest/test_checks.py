@@ -69,6 +69,53 @@ def test_within_a_job(findings: Findings, lines: str, expected: list[str]) -> No
     assert findings(JOB + lines) == expected
 
 
+SCHEDULE = """\
+apiVersion: reconciler/v1
+kind: JobSchedule
+metadata: {name: s}
+spec:
+  schedule: {recurrenceInterval: PT1H}
+  jobSpecification:
+    poolInfo: {poolId: p}
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            "    jobReleaseTask: {commandLine: r}\n",
+            [
+                "8:5: spec.jobSpecification.jobReleaseTask: expected a jobPreparationTask beside it, found none: release runs "
+                "where preparation ran"
+            ],
+        ),
+        (
+            "    jobManagerTask: {id: x, commandLine: m}\n    jobPreparationTask: {commandLine: p, id: X}\n",
+            [
+                f"9:46: spec.jobSpecification.jobPreparationTask.id: {TAKEN} 'X', the id of "
+                "spec.jobSpecification.jobManagerTask on line 8"
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_within_the_job_specification_of_a_schedule(findings: Findings, lines: str, expected: list[str]) -> None:
+    assert findings(SCHEDULE + lines) == expected
+
+
+def test_jobs_and_schedules_share_one_id_space(findings: Findings) -> None:
+    assert findings(f"{SCHEDULE}---\n{JOB.replace('name: j', 'name: S')}") == [
+        "11:18: metadata.name: expected a name that no other Job or JobSchedule has, whatever the letter case, found 'S', "
+        "the name of the one at m.yaml:3"
+    ]
+
+
+def test_a_job_cannot_be_named_like_a_job_that_a_schedule_made(findings: Findings) -> None:
+    assert findings(JOB.replace("name: j", "name: 's:job-1'")) == [
+        "3:18: metadata.name: expected 1 to 64 characters of A-Z, a-z, 0-9, '-' and '_', found 's:job-1'"
+    ]
+
+
 def test_names_are_unique_for_a_kind_across_files_whatever_the_letter_case(folder: Path) -> None:
     pool = JOB.replace("Job", "Pool").partition("spec")[0]
     pool += "spec: {vmSize: a, virtualMachineConfiguration: {imageReference: {virtualMachineImageId: i}, nodeAgentSKUId: n}}\n"
@@ -82,7 +129,9 @@ def test_names_are_unique_for_a_kind_across_files_whatever_the_letter_case(folde
     for paths in (["."], ["a.yaml", "b.yaml", "c.yaml"], ["c.yaml", "b.yaml", "a.yaml"]):
         with pytest.raises(ManifestErrors) as caught:
             load(paths, variables={}, environment={})
-        expected = "metadata.name: expected a name that no other Job has, whatever the letter case, found"
+        expected = (
+            "metadata.name: expected a name that no other Job or JobSchedule has, whatever the letter case, found"
+        )
         assert str(caught.value).split("\n") == [
             f"b.yaml:9:18: {expected} 'nightly', the name of the one at a.yaml:3",
             f"c.yaml:3:18: {expected} 'J', the name of the one at b.yaml:3",

@@ -86,7 +86,6 @@ def test_a_wrong_field_of_a_pool(findings: Findings, lines: str, expected: str |
             JOB + "tasks:\n- commandLine: x\n",
             "7:3: tasks[0].id: expected a value for 'id', found none",
         ),
-        (JOB + "taskGroups: []\n", "6:1: taskGroups: 'taskGroups' is not supported by this version"),
         (JOB + "lifecycle: {runPolicy: Once}\n", "6:13: lifecycle.runPolicy: 'runPolicy' is not supported by this version"),
         (JOB + "task: []\n", "6:1: task: unknown field 'task' (did you mean 'tasks'?)"),
         (JOB.replace("v1", "v2"), "1:13: apiVersion: expected 'reconciler/v1', found 'reconciler/v2' (did you mean 'reconciler/v1'?)"),
