@@ -19,6 +19,7 @@ from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from reconciler.azure.answers import (
+    evaluation_of,
     job_of,
     mark_of,
     node_counts_of,
@@ -151,6 +152,12 @@ class Account:
         where = path_of(*path)
         return await self._json("GET", where, f"read {where}")
 
+    async def evaluate(self, pool: LivePool, formula: str) -> str:
+        """What the service makes of a formula on a pool that scales now, in words; nothing is changed."""
+        path = f"/pools/{_quote(pool.name)}/evaluateautoscale"
+        what = f"evaluate the autoscale formula of {pool.address}"
+        return evaluation_of(await self._json("POST", path, what, body={"autoScaleFormula": formula}))
+
     def node_file(self, pool: str, node: str, path: str) -> AsyncIterator[bytes]:
         """Content of a file of a node, piece by piece."""
         where = f"/pools/{_quote(pool)}/nodes/{_quote(node)}/files/{_quote(path)}"
@@ -177,6 +184,20 @@ class Account:
             case Verb.RESIZE | Verb.ENABLE | Verb.DISABLE | Verb.TERMINATE:
                 body = dict(action.body) or None
                 await self._write("POST", f"{path}/{action.verb}", what, body, action.guard)
+            case Verb.STOP_RESIZE | Verb.ENABLE_AUTOSCALE | Verb.REMOVE_NODES:
+                body = dict(action.body) or None
+                await self._write("POST", f"{path}/{action.verb.replace('-', '')}", what, body, action.guard)
+            case Verb.DISABLE_AUTOSCALE:
+                await self._check_unchanged(path, what, action.guard)
+                await self._write("POST", f"{path}/disableautoscale", what, None, None)
+            case Verb.CHOOSE_NODES:
+                await self._write("PATCH", path, what, _marked(action), action.guard)
+            case Verb.DISABLE_SCHEDULING | Verb.ENABLE_SCHEDULING:
+                await self._check_unchanged(path, what, action.guard)
+                await self._each_node(path, action, action.verb.replace("-", ""))
+            case Verb.REBOOT_NODES | Verb.REIMAGE_NODES:
+                await self._check_unchanged(path, what, action.guard)
+                await self._restart(path, action)
             case Verb.DELETE:
                 await self._write("DELETE", path, what, None, action.guard)
             case Verb.ADD_TASKS:
@@ -199,10 +220,30 @@ class Account:
         there = mark_of(await self._json("GET", path, what))
         return there is not None and there.nonce == mark.nonce
 
-    async def _replace_properties(self, path: str, what: str, action: Action) -> None:
+    async def _check_unchanged(self, path: str, what: str, guard: Guard | None) -> None:
+        """For operations that take no condition (REST reference 2.2): a fresh look just before."""
         there = await self._json("GET", path, what)
-        if action.guard is None or there["eTag"] != action.guard.etag:
+        if guard is None or there["eTag"] != guard.etag or there["creationTime"] != guard.born:
             raise Moved(what, "it changed since it was looked at", code="ConditionNotMet")
+
+    async def _each_node(self, path: str, action: Action, operation: str) -> None:
+        body = dict(action.body) or None
+        await _all(
+            self._write("POST", f"{path}/nodes/{_quote(node)}/{operation}", f"{operation} node {node}", body, None)
+            for node in action.nodes
+        )
+
+    async def _restart(self, path: str, action: Action) -> None:
+        """Nodes that the service refuses to restart are put back at once: the refusal is final, and they would stay off
+        scheduling for good."""
+        try:
+            await self._each_node(path, action, action.verb.removesuffix("-nodes"))
+        except Rejected:
+            await self._each_node(path, replace(action, body={}), "enablescheduling")
+            raise
+
+    async def _replace_properties(self, path: str, what: str, action: Action) -> None:
+        await self._check_unchanged(path, what, action.guard)
         await self._write("POST", f"{path}/updateproperties", what, _marked(action), None)
 
     async def _add_tasks(self, path: str, what: str, tasks: tuple[Task, ...]) -> None:

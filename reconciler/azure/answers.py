@@ -45,6 +45,7 @@ def pool_of(raw: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]] | No
         allocation=str(raw.get("allocationState", "steady")).lower(),
         nodes=None if counts is None else counts.get(raw["id"].lower(), {}),
         current=raw.get("currentDedicatedNodes", 0) + raw.get("currentLowPriorityNodes", 0),
+        spot=raw.get("currentLowPriorityNodes", 0),
         resize_errors=tuple(errors),
     )
 
@@ -88,6 +89,15 @@ def node_of(raw: Mapping[str, Any]) -> LiveNode:
         booted=raw.get("lastBootTime", ""),
         running=raw.get("runningTasksCount", 0),
     )
+
+
+def evaluation_of(raw: Mapping[str, Any]) -> str:
+    """The results of a formula or what is wrong with it. A bad formula is answered with 200 (recorded)."""
+    error = raw.get("error")
+    if not error:
+        return str(raw.get("results", ""))
+    details = [str(item.get("value")) for item in error.get("values") or ()]
+    return f"{error.get('code')}: {'; '.join(details) or error.get('message')}"
 
 
 def task_of(raw: Mapping[str, Any]) -> LiveTask:
