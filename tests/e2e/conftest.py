@@ -133,8 +133,8 @@ def pointed_at(emulator: Emulator, home: Path) -> dict[str, str]:
 
 @pytest.fixture
 def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """Stack `s` with a pool of two nodes and a job of four tasks, nothing applied yet. Its parameter, where a test gives
-    one, are switches of the emulator."""
+    """Stack `s` with a pool of two nodes and a job of four tasks, nothing applied yet. A parameter, where a test gives
+    one, holds switches of the emulator."""
     folder = tmp_path / "manifests"
     folder.mkdir()
     with Emulator(state=tmp_path / "emulator", switches=getattr(request, "param", None)) as emulator:
