@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from reconciler.diff import Change, FieldChange, diff
+from reconciler.formula import least_targets
 from reconciler.lifecycle import debts
 from reconciler.lifecycle.pool_forecast import outwait, predict
 from reconciler.lifecycle.pool_nodes import RESTARTING, bring_along, lifecycle_of, old_nodes, set_aside
@@ -245,7 +246,11 @@ def _scale(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...], cont
     if not pool.scales:
         names |= {"autoScaleFormula", "autoScaleEvaluationInterval"}
     names.discard("enableAutoScale")
-    if "autoScaleFormula" in names and pool.there.beyond(_least(wanted)).total and (owed := debts.any_node(context)):
+    if (
+        "autoScaleFormula" in names
+        and pool.there.beyond(_least(wanted, pool)).total
+        and (owed := debts.any_node(context))
+    ):
         return owed
     reason = "a formula decides how many nodes there are" if not pool.scales else "changed in the manifest"
     return Action(Verb.ENABLE_AUTOSCALE, reason, pool.guard, _whole(wanted, names), changes=fields)
@@ -257,15 +262,12 @@ def _stop_scaling(pool: LivePool, reason: str, fields: tuple[FieldChange, ...]) 
     return Action(Verb.DISABLE_AUTOSCALE, reason, pool.guard, changes=fields)
 
 
-def least_targets(_formula: str) -> tuple[int | None, int | None]:
-    """The least numbers of dedicated and spot nodes that a formula may set; None: not known."""
-    return 0, 0
-
-
-def _least(wanted: Wanted) -> NodeCounts:
-    """The least a formula may leave of the pool: what it may take away counts as taken."""
+def _least(wanted: Wanted, pool: LivePool) -> NodeCounts:
+    """The least a formula may leave of the pool: what it may take away counts as taken. A target that it does not set
+    stays as it is."""
     dedicated, spot = least_targets(str(wanted.body["autoScaleFormula"]))
-    return NodeCounts(dedicated or 0, spot or 0)
+    there = pool.there
+    return NodeCounts(there.dedicated if dedicated is None else dedicated, there.spot if spot is None else spot)
 
 
 def _resize(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...], context: Context) -> Step | None:

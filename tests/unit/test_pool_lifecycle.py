@@ -161,7 +161,10 @@ def test_autoscale_is_enabled_on_a_steady_pool_whose_nodes_owe_nothing(world: An
     assert isinstance(step, Action)
     assert (step.verb, step.body["autoScaleFormula"]) == ("enable-autoscale", "$TargetDedicatedNodes = 1;")
     assert isinstance(next_step(wanted, replace(live, allocation="resizing"), world.context), Wait)
-    assert isinstance(next_step(wanted, live, replace(world.context, **owed_by("n1"))), Blocked)
+    owing = replace(world.context, **owed_by("n1"))
+    assert isinstance(next_step(wanted, live, owing), Blocked)
+    enough = world.pool(**FORMULA | {"autoScaleFormula": "$TargetDedicatedNodes = max(2, $RunningTasks.GetSample(1));"})
+    assert isinstance(next_step(enough, live, owing), Action)
 
 
 def test_targets_are_not_compared_while_a_formula_decides(world: Any) -> None:
