@@ -8,6 +8,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final, Self
 
 from reconciler.model.desired import Key, Kind
@@ -75,12 +76,21 @@ class Mark:
             nonce=values.get("nonce", ""),
             keep="k" in flags,
             hold="h" in flags,
-            written=values.get("written", ""),
+            written=_time(values.get("written", "")),
             aside=frozenset(aside[at : at + PRINT] for at in range(0, len(aside), PRINT)),
         )
 
     def same_policy(self, other: "Mark") -> bool:
         return (self.keep, self.hold) == (other.keep, other.hold)
+
+
+def _time(text: str) -> str:
+    """A time as the mark has it; none where somebody else wrote something that is no time."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return ""
+    return text if moment.tzinfo is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

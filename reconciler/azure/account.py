@@ -29,6 +29,7 @@ from reconciler.azure.answers import (
     rows_of,
     schedule_of,
     task_of,
+    time_of,
 )
 from reconciler.azure.refusals import check_added, translated, understanding
 from reconciler.errors import BatchError, Moved, Rejected, TargetError, Transient
@@ -78,6 +79,7 @@ class Account:
     def __init__(self, client: BatchClient, endpoint: str) -> None:
         self._client = client
         self.endpoint = endpoint
+        self._date: str | None = None
 
     # Reading
 
@@ -114,7 +116,7 @@ class Account:
         return Observed(live_pools, live_jobs, self._now(), unread, live_schedules).with_children()
 
     def _now(self) -> str:
-        return datetime.now(UTC).isoformat(timespec="milliseconds")
+        return time_of(self._date, datetime.now(UTC)).isoformat(timespec="milliseconds")
 
     async def tasks(self, job: LiveJob) -> Mapping[str, LiveTask]:
         """The tasks of a job by folded id."""
@@ -349,7 +351,9 @@ class Account:
 
     async def _send(self, request: HttpRequest, what: str) -> AsyncHttpResponse:
         with translated(what, self.endpoint):
-            return await self._client.send_request(request, stream=True)
+            response = await self._client.send_request(request, stream=True)
+        self._date = response.headers.get("Date")
+        return response
 
 
 @asynccontextmanager
