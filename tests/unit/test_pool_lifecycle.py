@@ -281,6 +281,17 @@ def test_how_a_field_that_needs_an_empty_pool_is_changed(world: Any, life: dict[
         assert step.verb == verb
 
 
+def test_mounts_are_set_on_an_empty_pool_and_nowhere_else(world: Any) -> None:
+    nfs = {"nfsMountConfiguration": {"source": "host:/share", "relativeMountPath": "data"}}
+    wanted = world.pool(targetDedicatedNodes=0, mountConfiguration=[nfs])
+    step = next_step(wanted, world.live_pool(world.pool(targetDedicatedNodes=0)), world.context)
+    assert isinstance(step, Action)
+    assert (step.verb, step.body["mountConfiguration"]) == ("update", [nfs])
+    assert isinstance(
+        next_step(world.pool(mountConfiguration=[nfs]), world.live_pool(world.pool()), world.context), Blocked
+    )
+
+
 def test_a_replaced_pool_needs_consent_to_cut_off_tasks(world: Any) -> None:
     live = world.live_pool(world.pool(), members=nodes("running", "idle"))
     wanted = world.pool(taskSlotsPerNode=2, life={"rollout": "Replace"})
