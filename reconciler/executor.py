@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Protocol, TypeVar
 
-from reconciler.errors import BatchError, Missing, Moved, Rejected, Transient
-from reconciler.lifecycle.steps import Action, Context, Verb, Wait
+from reconciler.errors import BatchError, Denied, Missing, Moved, Rejected, Transient
+from reconciler.lifecycle.steps import HARMLESS, NODE_VERBS, Action, Context, Verb, Wait
 from reconciler.model.desired import Desired, Key
 from reconciler.observed import LiveJob, LivePool, NodeRun, Observed
 from reconciler.plan import Entry, Plan, make_plan
@@ -94,10 +94,12 @@ class Approval:
     born: str | None
     changes: frozenset[tuple[str, str]]
     shrinks: bool
+    on_nodes: frozenset[Verb] = frozenset()
 
     @classmethod
     def of(cls, entry: Entry) -> "Approval":
-        return cls(entry.verbs, entry.live.guard.born if entry.live else None, _effects(entry), entry.shrinks)
+        born = entry.live.guard.born if entry.live else None
+        return cls(_approved_order(entry), born, _effects(entry), entry.shrinks, _on_nodes(entry))
 
     def covers(self, entry: Entry) -> bool:
         """Whether a fresh road of the object asks for nothing else: fewer effects are fine, others are not."""
@@ -105,12 +107,33 @@ class Approval:
         rest = iter(self.verbs)
         if entry.shrinks and not self.shrinks:  # the same target can be more nodes than there were, or fewer
             return False
-        return same and all(verb in rest for verb in entry.verbs) and _effects(entry) <= self.changes
+        if not frozenset(entry.verbs) & NODE_VERBS - HARMLESS <= self.on_nodes:
+            return False
+        return same and all(verb in rest for verb in _in_order(entry)) and _effects(entry) <= self.changes
 
     def after(self, verb: Verb) -> "Approval":
         """What is left once *verb* was carried out."""
         left = self.verbs[self.verbs.index(verb) + 1 :] if verb in self.verbs else self.verbs
         return replace(self, verbs=left, born=None if verb is Verb.CREATE else self.born)
+
+
+def _in_order(entry: Entry) -> tuple[Verb, ...]:
+    """The verbs whose order and number were approved."""
+    return tuple(verb for verb in entry.verbs if verb not in NODE_VERBS)
+
+
+def _approved_order(entry: Entry) -> tuple[Verb, ...]:
+    """Nodes that were to be taken by name may be left to the service: no job can lose a release any more by then."""
+    first = entry.verbs.index(Verb.REMOVE_NODES) if Verb.REMOVE_NODES in entry.verbs else None
+    verbs = (Verb.RESIZE if at == first else verb for at, verb in enumerate(entry.verbs))
+    return tuple(verb for verb in verbs if verb not in NODE_VERBS)
+
+
+def _on_nodes(entry: Entry) -> frozenset[Verb]:
+    """What is done to single nodes; in how many turns depends on them. Nodes that were to be left to the service may
+    be taken by name: a job has come that could lose a release."""
+    by_name = {Verb.REMOVE_NODES} if entry.shrinks and Verb.RESIZE in entry.verbs else set()
+    return frozenset(entry.verbs) & NODE_VERBS | by_name
 
 
 def _effects(entry: Entry) -> frozenset[tuple[str, str]]:
@@ -434,11 +457,19 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
     async def pool(key: Key) -> LivePool:
         there = observed.pools[key]
         try:
-            if there.members is None:
+            if key in reading.nodes and there.members is None:
                 there = replace(there, members=await reader.nodes(there))
+            if key in reading.formulas and not there.evaluated:
+                there = replace(there, evaluated=await evaluated(there, reading.formulas[key]))
         except Missing:
             return there
         return there
+
+    async def evaluated(there: LivePool, formula: str) -> str:
+        try:
+            return await reader.evaluate(there, formula)
+        except (Denied, Moved, Rejected) as refused:  # a note in the plan, not what the plan depends on
+            return f"the service did not evaluate it ({refused})"
 
     gate = asyncio.Semaphore(32)
 
@@ -448,7 +479,9 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
 
     keys = sorted((reading.counts | reading.tasks | reading.runs) & observed.jobs.keys())
     jobs = await asyncio.gather(*(bounded(job(key)) for key in keys))
-    pools = await asyncio.gather(*(bounded(pool(key)) for key in sorted(reading.nodes & observed.pools.keys())))
+    pools = await asyncio.gather(
+        *(bounded(pool(key)) for key in sorted((reading.nodes | reading.formulas.keys()) & observed.pools.keys()))
+    )
     return replace(
         observed,
         jobs={**observed.jobs, **{there.key: there for there in jobs}},

@@ -4,8 +4,11 @@ The cheap lists (pools, jobs, job schedules) are always there; what costs a requ
 preparation and release per node, counts) is None until somebody asked for it.
 """
 
-from collections.abc import Mapping
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final, Self
 
 from reconciler.model.desired import Key, Kind
@@ -13,6 +16,9 @@ from reconciler.model.table import Normal
 
 MARK = "reconciler"
 """Name of the metadata item that says whose an object is."""
+PRINT: Final = 3
+"""Characters by which a mark tells a node from the others of its pool: ids of nodes have 72, and how long the value of
+a metadata item may be is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,9 @@ class Mark:
 
     *spec* is the digest of the manifest last written; *tasks* the digest of the tasks, set once all of them were
     confirmed; *nonce* tells our own create from somebody else's after a lost answer; *keep* and *hold* are the
-    policies that must outlive the manifest (preventDestroy, onReleaseFailure: Hold).
+    policies that must outlive the manifest (preventDestroy, onReleaseFailure: Hold). Of a pool, *written* is when its
+    start task or packages last changed (ISO 8601 UTC), and *aside* holds the prints of nodes that we took off
+    scheduling: those we put back, and no others.
     """
 
     stack: str
@@ -42,10 +50,15 @@ class Mark:
     nonce: str = ""
     keep: bool = False
     hold: bool = True
+    written: str = ""
+    aside: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         flags = f"{'k' if self.keep else ''}{'h' if self.hold else ''}"
-        return f"v1;stack={self.stack};spec={self.spec};tasks={self.tasks};nonce={self.nonce};policy={flags}"
+        text = f"v1;stack={self.stack};spec={self.spec};tasks={self.tasks};nonce={self.nonce};policy={flags}"
+        written = f";written={self.written}" if self.written else ""
+        aside = f";aside={''.join(sorted(self.aside))}" if self.aside else ""
+        return text + written + aside
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
@@ -55,6 +68,7 @@ class Mark:
         if version != "v1" or not values.get("stack"):
             return None
         flags = values.get("policy", "")
+        aside = values.get("aside", "")
         return cls(
             stack=values["stack"],
             spec=values.get("spec", ""),
@@ -62,10 +76,21 @@ class Mark:
             nonce=values.get("nonce", ""),
             keep="k" in flags,
             hold="h" in flags,
+            written=_time(values.get("written", "")),
+            aside=frozenset(aside[at : at + PRINT] for at in range(0, len(aside), PRINT)),
         )
 
     def same_policy(self, other: "Mark") -> bool:
         return (self.keep, self.hold) == (other.keep, other.hold)
+
+
+def _time(text: str) -> str:
+    """A time as the mark has it; none where somebody else wrote something that is no time."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return ""
+    return text if moment.tzinfo is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +189,7 @@ class Live:
 
 USABLE: Final = frozenset({"idle", "running"})
 ON_THE_WAY: Final = frozenset({"creating", "starting", "rebooting", "reimaging", "upgradingos"})
+UP: Final = USABLE | {"offline"}
 CAN_RUN: Final = USABLE | ON_THE_WAY | {"waitingforstarttask"}
 """States of nodes that take tasks, or may do so without anybody's help."""
 
@@ -184,17 +210,84 @@ class LiveNode:
     def can_run(self) -> bool:
         return self.state in CAN_RUN
 
+    @property
+    def is_up(self) -> bool:
+        """Whether its scheduling can be switched, and it can be restarted (REST reference, "Reboot Node")."""
+        return self.state in UP
+
+    @property
+    def is_off(self) -> bool:
+        return self.scheduling == "disabled"
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no task runs there, nor can one start: off scheduling and done, or unable to run any."""
+        if self.is_up:
+            return self.is_off and self.running == 0 and self.state != "running"
+        return self.state not in CAN_RUN
+
+    @property
+    def print(self) -> str:
+        return base64.urlsafe_b64encode(hashlib.sha256(self.id.encode()).digest())[:PRINT].decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCounts:
+    """Dedicated and spot nodes, apart."""
+
+    dedicated: int = 0
+    spot: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.dedicated + self.spot
+
+    def beyond(self, goal: "NodeCounts") -> "NodeCounts":
+        """How many there are more than in *goal*, never below 0."""
+        return NodeCounts(max(self.dedicated - goal.dedicated, 0), max(self.spot - goal.spot, 0))
+
+    def __str__(self) -> str:
+        parts = [f"{self.dedicated} dedicated"] if self.dedicated or not self.spot else []
+        return " and ".join([*parts, *([f"{self.spot} spot"] if self.spot else [])])
+
 
 @dataclass(frozen=True)
 class LivePool(Live):
-    """A pool. *nodes* counts its nodes by state, None where they could not be counted; *members* is None until asked
-    for."""
+    """A pool. *nodes* counts its nodes by state, None where they could not be counted; *current* of them are there,
+    *spot* of those are spot nodes; *members* is None until asked for. *evaluated* is what the service made of the
+    manifest's autoscale formula, in words, empty until asked for."""
 
     allocation: str = "steady"
     nodes: Mapping[str, int] | None = field(default_factory=dict)
     current: int = 0
+    spot: int = 0
     resize_errors: tuple[str, ...] = ()
     members: tuple[LiveNode, ...] | None = None
+    evaluated: str = ""
+
+    @property
+    def targets(self) -> NodeCounts:
+        return NodeCounts(self.spec.get("targetDedicatedNodes") or 0, self.spec.get("targetLowPriorityNodes") or 0)
+
+    @property
+    def there(self) -> NodeCounts:
+        """Nodes the pool has, those about to leave not counted once they are listed one by one."""
+        if self.members is None:
+            return NodeCounts(self.current - self.spot, self.spot)
+        staying = [node for node in self.members if node.state != "leavingpool"]
+        dedicated = sum(node.dedicated for node in staying)
+        return NodeCounts(dedicated, len(staying) - dedicated)
+
+    @property
+    def scales(self) -> bool:
+        """Whether a formula decides how many nodes there are."""
+        return bool(self.spec.get("enableAutoScale"))
+
+    @property
+    def aside(self) -> tuple[LiveNode, ...]:
+        """Nodes that we took off scheduling, or were about to."""
+        prints = self.mark.aside if self.mark is not None else frozenset()
+        return tuple(node for node in self.members or () if node.print in prints)
 
     @property
     def node_ids(self) -> frozenset[str] | None:
@@ -337,6 +430,39 @@ def debts_on(pool: LivePool, jobs: Mapping[Key, LiveJob]) -> tuple[Debt, ...]:
         if nodes or (job.nodes is None and job.pool == pool.key):
             found.append(Debt(job.key, job.name, nodes, job.state in ("terminating", "deleting")))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A job that has not ended and works on a pool with a preparation or release task. *busy* names the nodes on which
+    one of these runs or is due now; None: it could not be read which, so it may be any."""
+
+    job: Key
+    name: str
+    releases: bool
+    busy: frozenset[str] | None
+
+    def is_on(self, node: str) -> bool:
+        return self.busy is None or node in self.busy
+
+
+def tenants_of(pool: LivePool, jobs: Mapping[Key, LiveJob]) -> tuple[Tenant, ...]:
+    """Jobs of the account, ours or not, whose preparation or release the nodes of *pool* may be needed for."""
+    return tuple(
+        Tenant(job.key, job.name, job.releases, _busy(job))
+        for job in jobs.values()
+        if (job.prepares or job.releases)
+        and job.state != "completed"
+        and (job.pool == pool.key or any(_is_there(run, pool) for run in job.nodes or ()))
+    )
+
+
+def _busy(job: LiveJob) -> frozenset[str] | None:
+    if job.nodes is None:
+        return None
+    preparing = {run.node for run in job.nodes if run.preparation is not None and not run.preparation.is_over}
+    due: Iterable[NodeRun] = job.owing() if job.state in ("terminating", "deleting") else ()
+    return frozenset(preparing | {run.node for run in due})
 
 
 def _is_there(run: NodeRun, pool: LivePool) -> bool:

@@ -15,10 +15,11 @@ from reconciler.lifecycle import schedule as schedule_life
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Policy, Step, Verb, Wait
 from reconciler.model.desired import Desired, Key, Kind, Wanted, digest
 from reconciler.model.field import ChangeKind
-from reconciler.observed import Debt, Live, LiveJob, LivePool, LiveSchedule, Observed, debts_on
+from reconciler.observed import Debt, Live, LiveJob, LivePool, LiveSchedule, Observed, debts_on, tenants_of
 
 L = TypeVar("L", LiveJob, LivePool, LiveSchedule)
 
+TAKING: Final = frozenset({Verb.ENABLE_AUTOSCALE, Verb.REMOVE_NODES, Verb.REBOOT_NODES, Verb.REIMAGE_NODES})
 LONGEST_ROAD: Final = 24
 """More steps than any road has; a fold that gets here is a mistake in a lifecycle."""
 
@@ -62,8 +63,11 @@ class Entry:
 
     @property
     def shrinks(self) -> bool:
+        """Whether a pool may lose nodes, or what is on them."""
+        if not TAKING.isdisjoint(self.verbs):
+            return True
         return Verb.RESIZE in self.verbs and any(
-            row.top in pool_life.RESIZED and (row.new or 0) < (row.old or 0) for row in self.changes
+            row.top in pool_life.TARGETS and (row.new or 0) < (row.old or 0) for row in self.changes
         )
 
 
@@ -133,7 +137,7 @@ def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
     for entry in schedules.values():
         jobs |= _children(entry, context)
     pools = {
-        key: _pool_entry(desired.objects.get(key), observed.pools.get(key), _with_debts(context, key, observed, jobs))
+        key: _pool_entry(desired.objects.get(key), observed.pools.get(key), _with_jobs(context, key, observed, jobs))
         for key in _keys(Kind.POOL, desired, observed, context)
     }
     entries = {key: _unread(entry, observed) for key, entry in {**pools, **schedules, **jobs}.items()}
@@ -208,8 +212,8 @@ def _unread(entry: Entry, observed: Observed) -> Entry:
 
 
 def _needed(entry: Entry, entries: Mapping[Key, Entry]) -> Entry:
-    """A pool is not removed while a job or schedule of ours that stays needs it."""
-    if entry.key.kind is not Kind.POOL or not entry.removes:
+    """A pool is not removed for good while a job or schedule of ours that stays needs it."""
+    if entry.key.kind is not Kind.POOL or not entry.removes or Verb.CREATE in entry.verbs:
         return entry
     staying = [
         job.address
@@ -228,12 +232,12 @@ def _blocked(entry: Entry, reason: str) -> Entry:
     return replace(entry, step=step, road=(step,))
 
 
-def _with_debts(context: Context, pool: Key, observed: Observed, jobs: Mapping[Key, Entry]) -> Context:
+def _with_jobs(context: Context, pool: Key, observed: Observed, jobs: Mapping[Key, Entry]) -> Context:
     live = observed.pools.get(pool)
     if live is None:
         return context
-    debts = debts_on(live, observed.jobs)
-    return replace(context, debts=tuple(replace(debt, ending=debt.ending or _goes(debt, jobs)) for debt in debts))
+    debts = (replace(debt, ending=debt.ending or _goes(debt, jobs)) for debt in debts_on(live, observed.jobs))
+    return replace(context, debts=tuple(debts), tenants=tenants_of(live, observed.jobs))
 
 
 def _goes(debt: Debt, jobs: Mapping[Key, Entry]) -> bool:
@@ -261,7 +265,8 @@ def _schedule_entry(wanted: Wanted | None, live: LiveSchedule | None, context: C
 def _pool_entry(wanted: Wanted | None, live: LivePool | None, context: Context) -> Entry:
     road = _road(_POOL, wanted, live, context)
     change = pool_life.pool_diff(wanted, live) if wanted and live and context.owns(live) else Change()
-    return _entry(wanted, live, road, change)
+    entry = _entry(wanted, live, road, change)
+    return replace(entry, notes=(*entry.notes, *pool_life.notes(wanted, live, change)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +293,16 @@ def _road(life: _Life[L], wanted: Wanted | None, live: L | None, context: Contex
             case Action():
                 live = life.predict(wanted, live, step)
             case Wait():
-                live, context = life.outwait(live), replace(context, debts=())
+                live, context = life.outwait(live), _after_waiting(context)
             case _:
                 return tuple(road)
     raise AssertionError(f"a road without end: {[str(step) for step in road[-4:]]}")
+
+
+def _after_waiting(context: Context) -> Context:
+    """What jobs that end owed is paid by then, and what ran on the nodes has ended."""
+    debts = tuple(debt for debt in context.debts if not debt.ending)
+    return replace(context, debts=debts, tenants=tuple(replace(t, busy=frozenset()) for t in context.tenants))
 
 
 def _entry(wanted: Wanted | None, live: Live | None, road: tuple[Step, ...], change: Change) -> Entry:
@@ -322,9 +333,15 @@ def _order(entries: Mapping[Key, Entry], observed: Observed) -> dict[Key, frozen
         for pool in _pools_of(entry):
             if pool not in entries:
                 continue
-            if entries[pool].removes:
+            creates = isinstance(entry.step, Action) and entry.step.verb is Verb.CREATE
+            if Verb.CREATE in entries[pool].verbs and entries[pool].removes:  # replaced: jobs that stay wait for it
+                if creates:
+                    after.setdefault(key, set()).add(pool)
+                elif entry.removes or Verb.TERMINATE in entry.verbs:
+                    after.setdefault(pool, set()).add(key)
+            elif entries[pool].removes:
                 after.setdefault(pool, set()).add(key)
-            elif isinstance(entry.step, Action) and entry.step.verb is Verb.CREATE:
+            elif creates:
                 after.setdefault(key, set()).add(pool)
     return {key: frozenset(before) for key, before in after.items()}
 

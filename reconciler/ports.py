@@ -26,6 +26,9 @@ class BatchReader(Protocol):
     async def nodes(self, pool: LivePool) -> tuple[LiveNode, ...]:
         """The nodes that are in a pool now."""
 
+    async def evaluate(self, pool: LivePool, formula: str) -> str:
+        """What the service makes of an autoscale formula on a pool that scales now, in words; nothing is changed."""
+
     def node_file(self, pool: str, node: str, path: str) -> AsyncIterator[bytes]:
         """Content of a file of a node, piece by piece."""
 

@@ -4,7 +4,8 @@ Everything here costs a request for each object, so each entry has a reason: it 
 on the screen depends on it.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle.job import UNFINISHED
@@ -18,22 +19,22 @@ from reconciler.plan import leaving_children
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Keys of objects whose details are needed: tasks and counts of jobs, preparation and release per node of jobs,
-    node ids of pools."""
+    the nodes of pools; and autoscale formulas that the service is to evaluate on pools, by pool."""
 
     tasks: frozenset[Key] = frozenset()
     counts: frozenset[Key] = frozenset()
     runs: frozenset[Key] = frozenset()
     nodes: frozenset[Key] = frozenset()
+    formulas: Mapping[Key, str] = field(default_factory=dict)
 
 
 def for_decisions(desired: Desired, observed: Observed, context: Context) -> Reading:
     """What `make_plan` needs to know."""
-    shrinking = {
-        key
-        for key, pool in observed.pools.items()
-        if pool_life.takes_nodes_away(desired.objects.get(key), pool, context)
-    }
     context = replace(context, now=observed.at)
+    wanted_pools = [(desired.objects.get(key), pool) for key, pool in observed.pools.items()]
+    handled = {pool.key for wanted, pool in wanted_pools if pool_life.needs_nodes(wanted, pool, context)}
+    tried = ((pool.key, pool_life.formula_to_try(wanted, pool, context)) for wanted, pool in wanted_pools)
+    formulas = {key: formula for key, formula in tried if formula is not None}
     tasks, runs, counts = set(), set(), set()
     for key, schedule in observed.schedules.items():
         if not context.owns(schedule):
@@ -45,7 +46,7 @@ def for_decisions(desired: Desired, observed: Observed, context: Context) -> Rea
         counts |= _history(wanted, schedule)
     for key, job in observed.jobs.items():
         wanted = desired.objects.get(key)
-        if job.releases and job.state != "completed" and job.pool in shrinking:
+        if (job.prepares or job.releases) and job.state != "completed" and job.pool in handled:
             runs.add(key)
         if job.state == "deleting" or job.schedule is not None or not context.owns(job):
             continue
@@ -56,7 +57,7 @@ def for_decisions(desired: Desired, observed: Observed, context: Context) -> Rea
             job.state == "terminating" or (job.state == "completed" and _may_go(desired, job, context))
         ):
             runs.add(key)
-    return Reading(frozenset(tasks), frozenset(counts), frozenset(runs), frozenset(shrinking))
+    return Reading(frozenset(tasks), frozenset(counts), frozenset(runs), frozenset(handled), formulas)
 
 
 def _history(wanted: Wanted | None, schedule: LiveSchedule) -> set[Key]:

@@ -19,6 +19,7 @@ from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from reconciler.azure.answers import (
+    evaluation_of,
     job_of,
     mark_of,
     node_counts_of,
@@ -28,6 +29,7 @@ from reconciler.azure.answers import (
     rows_of,
     schedule_of,
     task_of,
+    time_of,
 )
 from reconciler.azure.refusals import check_added, translated, understanding
 from reconciler.errors import BatchError, Moved, Rejected, TargetError, Transient
@@ -77,6 +79,7 @@ class Account:
     def __init__(self, client: BatchClient, endpoint: str) -> None:
         self._client = client
         self.endpoint = endpoint
+        self._date: str | None = None
 
     # Reading
 
@@ -113,7 +116,7 @@ class Account:
         return Observed(live_pools, live_jobs, self._now(), unread, live_schedules).with_children()
 
     def _now(self) -> str:
-        return datetime.now(UTC).isoformat(timespec="milliseconds")
+        return time_of(self._date, datetime.now(UTC)).isoformat(timespec="milliseconds")
 
     async def tasks(self, job: LiveJob) -> Mapping[str, LiveTask]:
         """The tasks of a job by folded id."""
@@ -151,6 +154,12 @@ class Account:
         where = path_of(*path)
         return await self._json("GET", where, f"read {where}")
 
+    async def evaluate(self, pool: LivePool, formula: str) -> str:
+        """What the service makes of a formula on a pool that scales now, in words; nothing is changed."""
+        path = f"/pools/{_quote(pool.name)}/evaluateautoscale"
+        what = f"evaluate the autoscale formula of {pool.address}"
+        return evaluation_of(await self._json("POST", path, what, body={"autoScaleFormula": formula}))
+
     def node_file(self, pool: str, node: str, path: str) -> AsyncIterator[bytes]:
         """Content of a file of a node, piece by piece."""
         where = f"/pools/{_quote(pool)}/nodes/{_quote(node)}/files/{_quote(path)}"
@@ -177,6 +186,20 @@ class Account:
             case Verb.RESIZE | Verb.ENABLE | Verb.DISABLE | Verb.TERMINATE:
                 body = dict(action.body) or None
                 await self._write("POST", f"{path}/{action.verb}", what, body, action.guard)
+            case Verb.STOP_RESIZE | Verb.ENABLE_AUTOSCALE | Verb.REMOVE_NODES:
+                body = dict(action.body) or None
+                await self._write("POST", f"{path}/{action.verb.replace('-', '')}", what, body, action.guard)
+            case Verb.DISABLE_AUTOSCALE:
+                await self._check_unchanged(path, what, action.guard)
+                await self._write("POST", f"{path}/disableautoscale", what, None, None)
+            case Verb.CHOOSE_NODES:
+                await self._write("PATCH", path, what, _marked(action), action.guard)
+            case Verb.DISABLE_SCHEDULING | Verb.ENABLE_SCHEDULING:
+                await self._check_unchanged(path, what, action.guard)
+                await self._each_node(path, action, action.verb.replace("-", ""))
+            case Verb.REBOOT_NODES | Verb.REIMAGE_NODES:
+                await self._check_unchanged(path, what, action.guard)
+                await self._restart(path, action)
             case Verb.DELETE:
                 await self._write("DELETE", path, what, None, action.guard)
             case Verb.ADD_TASKS:
@@ -199,10 +222,30 @@ class Account:
         there = mark_of(await self._json("GET", path, what))
         return there is not None and there.nonce == mark.nonce
 
-    async def _replace_properties(self, path: str, what: str, action: Action) -> None:
+    async def _check_unchanged(self, path: str, what: str, guard: Guard | None) -> None:
+        """For operations that take no condition (REST reference 2.2): a fresh look just before."""
         there = await self._json("GET", path, what)
-        if action.guard is None or there["eTag"] != action.guard.etag:
+        if guard is None or there["eTag"] != guard.etag or there["creationTime"] != guard.born:
             raise Moved(what, "it changed since it was looked at", code="ConditionNotMet")
+
+    async def _each_node(self, path: str, action: Action, operation: str) -> None:
+        body = dict(action.body) or None
+        await _all(
+            self._write("POST", f"{path}/nodes/{_quote(node)}/{operation}", f"{operation} node {node}", body, None)
+            for node in action.nodes
+        )
+
+    async def _restart(self, path: str, action: Action) -> None:
+        """Nodes that the service refuses to restart are put back at once: the refusal is final, and they would stay off
+        scheduling for good."""
+        try:
+            await self._each_node(path, action, action.verb.removesuffix("-nodes"))
+        except Rejected:
+            await self._each_node(path, replace(action, body={}), "enablescheduling")
+            raise
+
+    async def _replace_properties(self, path: str, what: str, action: Action) -> None:
+        await self._check_unchanged(path, what, action.guard)
         await self._write("POST", f"{path}/updateproperties", what, _marked(action), None)
 
     async def _add_tasks(self, path: str, what: str, tasks: tuple[Task, ...]) -> None:
@@ -308,7 +351,9 @@ class Account:
 
     async def _send(self, request: HttpRequest, what: str) -> AsyncHttpResponse:
         with translated(what, self.endpoint):
-            return await self._client.send_request(request, stream=True)
+            response = await self._client.send_request(request, stream=True)
+        self._date = response.headers.get("Date")
+        return response
 
 
 @asynccontextmanager

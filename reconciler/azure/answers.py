@@ -1,7 +1,9 @@
 """The service's answers as values in the model's terms."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
 
 from reconciler.errors import Rejected
 from reconciler.model.desired import Key, Kind
@@ -12,6 +14,18 @@ from reconciler.model.schedule import JobScheduleSpec
 from reconciler.model.table import normalise
 from reconciler.model.task import TaskSpec
 from reconciler.observed import MARK, Guard, LiveJob, LiveNode, LivePool, LiveSchedule, LiveTask, Mark, NodeRun, Run
+
+CLOCKS_AGREE: Final = timedelta(seconds=5)
+
+
+def time_of(date: str | None, ours: datetime) -> datetime:
+    """The time of day at the service, by the `Date` of an answer. It has whole seconds only, so our own clock is taken
+    where the two agree: times of the service (a node's start, a job's end) are compared with it."""
+    try:
+        theirs = parsedate_to_datetime(date or "")
+    except ValueError:
+        return ours
+    return ours if theirs.tzinfo is None or abs(theirs - ours) <= CLOCKS_AGREE else theirs
 
 
 def rows_of(page: Mapping[str, Any], what: str) -> list[dict[str, Any]]:
@@ -45,6 +59,7 @@ def pool_of(raw: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]] | No
         allocation=str(raw.get("allocationState", "steady")).lower(),
         nodes=None if counts is None else counts.get(raw["id"].lower(), {}),
         current=raw.get("currentDedicatedNodes", 0) + raw.get("currentLowPriorityNodes", 0),
+        spot=raw.get("currentLowPriorityNodes", 0),
         resize_errors=tuple(errors),
     )
 
@@ -88,6 +103,15 @@ def node_of(raw: Mapping[str, Any]) -> LiveNode:
         booted=raw.get("lastBootTime", ""),
         running=raw.get("runningTasksCount", 0),
     )
+
+
+def evaluation_of(raw: Mapping[str, Any]) -> str:
+    """The results of a formula or what is wrong with it. A bad formula is answered with 200 (recorded)."""
+    error = raw.get("error")
+    if not error:
+        return str(raw.get("results", ""))
+    details = [str(item.get("value")) for item in error.get("values") or ()]
+    return f"{error.get('code')}: {'; '.join(details) or error.get('message')}"
 
 
 def task_of(raw: Mapping[str, Any]) -> LiveTask:

@@ -46,6 +46,9 @@ REJECTED_CONFLICTS: Final = frozenset(
     }
 )
 """409s that looking again does not cure; every other one means that the object is in another state than we saw."""
+SECONDS_TO_WAIT: Final = {"TooManyEnableAutoScaleRequests": 10.0}
+"""Refusals that time alone cures, whatever their status. Autoscale of a pool is enabled once in 30 seconds at most
+(REST reference, "Enable Pool Auto Scale")."""
 UNTOLD: Final = frozenset({"PropertyValue", "AuthenticationErrorDetail"})
 """Details of a refusal that repeat what was sent: a value that may be secret, a signature."""
 
@@ -87,7 +90,8 @@ def _refusal(what: str, error: HttpResponseError) -> BatchError:
     kind = kind_of(status, code)
     refusal = kind(what, message, status=status, code=code, request_id=request_id)
     if isinstance(refusal, Transient):
-        refusal.retry_after = seconds_of(headers.get("Retry-After"))
+        asked = seconds_of(headers.get("Retry-After"))
+        refusal.retry_after = SECONDS_TO_WAIT.get(code) if asked is None else asked
     return refusal
 
 
@@ -96,6 +100,8 @@ def kind_of(status: int, code: str) -> type[BatchError]:
         return Denied
     if code in MISSING or status == 404:
         return Missing
+    if code in SECONDS_TO_WAIT:
+        return Transient
     if status in (408, 429) or status >= 500:
         return Rejected if status == 501 else Transient
     if status == 412 or (status == 409 and code not in REJECTED_CONFLICTS):

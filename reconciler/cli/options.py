@@ -65,6 +65,13 @@ def add_decisions(parser: argparse.ArgumentParser, *, prune: bool = True) -> Non
         default=[],
         help="delete this completed job although its release task failed",
     )
+    parser.add_argument(
+        "--allow-task-loss",
+        metavar="ADDR",
+        action="append",
+        default=[],
+        help="tasks that run on this pool or in this job may be cut off and start again",
+    )
 
 
 def add_execution(parser: argparse.ArgumentParser, *, deletes: bool = True) -> None:

@@ -25,6 +25,11 @@ COUNTED = {
     Verb.UPDATE: "updated",
     Verb.REPLACE_PROPERTIES: "updated",
     Verb.RESIZE: "resized",
+    Verb.ENABLE_AUTOSCALE: "autoscale enabled",
+    Verb.DISABLE_AUTOSCALE: "autoscale disabled",
+    Verb.REMOVE_NODES: "nodes removed",
+    Verb.REBOOT_NODES: "nodes restarted",
+    Verb.REIMAGE_NODES: "nodes reimaged",
     Verb.ENABLE: "enabled",
     Verb.DISABLE: "disabled",
     Verb.ADD_TASKS: "tasks added",
@@ -185,8 +190,12 @@ def _counts(result: Result) -> str:
     for outcome in result.outcomes:
         verb = outcome.action.verb
         if outcome.error is None and verb in COUNTED:
-            counts[COUNTED[verb]] = counts.get(COUNTED[verb], 0) + max(1, len(outcome.action.tasks))
-    done = ", ".join(
-        f"{count} {word.replace('tasks', 'task') if count == 1 else word}" for word, count in counts.items()
-    )
+            counts[COUNTED[verb]] = counts.get(COUNTED[verb], 0) + max(
+                1, len(outcome.action.tasks), len(outcome.action.nodes)
+            )
+    done = ", ".join(f"{count} {_one(word) if count == 1 else word}" for word, count in counts.items())
     return f"{done}." if done else "Nothing was changed."
+
+
+def _one(word: str) -> str:
+    return word.replace("tasks", "task").replace("nodes", "node")

@@ -23,6 +23,15 @@ PAST: Final = {
     Verb.UPDATE: "updated",
     Verb.REPLACE_PROPERTIES: "updated",
     Verb.RESIZE: "resize requested",
+    Verb.STOP_RESIZE: "stop of the resize requested",
+    Verb.ENABLE_AUTOSCALE: "autoscale enabled",
+    Verb.DISABLE_AUTOSCALE: "autoscale disabled",
+    Verb.CHOOSE_NODES: "nodes chosen",
+    Verb.DISABLE_SCHEDULING: "taken off scheduling",
+    Verb.ENABLE_SCHEDULING: "put back on scheduling",
+    Verb.REMOVE_NODES: "removal requested",
+    Verb.REBOOT_NODES: "reboot requested",
+    Verb.REIMAGE_NODES: "reimage requested",
     Verb.ENABLE: "enable requested",
     Verb.DISABLE: "disable requested",
     Verb.ADD_TASKS: "tasks added",
@@ -92,7 +101,9 @@ class Progressing:
 
     def acted(self, outcome: Outcome) -> None:
         """One action that was accepted."""
+        nodes = len(outcome.action.nodes)
         count = f"{len(outcome.action.tasks)} " if outcome.action.tasks else ""
+        count = f"{nodes} node{'s' if nodes > 1 else ''}: " if nodes else count
         self._say(f"{outcome.address}: {count}{PAST[outcome.action.verb]}")
 
     def retried(self, address: str, error: BatchError, seconds: float) -> None:

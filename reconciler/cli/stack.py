@@ -195,6 +195,7 @@ def context_of(arguments: argparse.Namespace, stack: Stack) -> Context:
     consents = Consents(
         release_loss=frozenset(_job_key(text) for text in arguments.allow_release_loss),
         release_failure=frozenset(_job_key(text) for text in arguments.allow_release_failure),
+        task_loss=frozenset(key_of(text) for text in arguments.allow_task_loss),
     )
     prunes = stack.prunes and not getattr(arguments, "no_prune", False)
     return Context(stack.name, prunes, consents=consents)

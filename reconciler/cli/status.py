@@ -70,6 +70,7 @@ async def _manifests(there: "Account", desired: "Desired") -> int:
         found += [f"! {entry.address}: {text}" for text in problems]
         if entry.blocked is not None:
             found.append(f"! {entry.address}: blocked: {entry.blocked}")
+        found += [f"{entry.address}: {note}" for note in entry.notes]
     print(table(("OBJECT", "SYNC", "HEALTH", "STATE"), rows))
     print("\n".join(["", *found]) if found else "", end="\n" if found else "")
     return 0

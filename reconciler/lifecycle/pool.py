@@ -1,21 +1,33 @@
-"""The life of a pool: create, bring to size, keep in shape, delete once nothing on it is owed a release."""
+"""The life of a pool: create, bring to size, keep in shape, delete once nothing on it is owed a release.
 
-from collections.abc import Mapping
+Every pass looks at what is there and answers with one step. In this order: fields that need an empty pool, fields that
+may change at any time, autoscale, the number of nodes, nodes that run an old start task.
+"""
+
 from dataclasses import replace
 from typing import Any, Final
 
 from reconciler.diff import Change, FieldChange, diff
+from reconciler.formula import least_targets
+from reconciler.lifecycle import debts
+from reconciler.lifecycle.pool_forecast import outwait, predict
+from reconciler.lifecycle.pool_nodes import RESTARTING, bring_along, lifecycle_of, old_nodes, set_aside
+from reconciler.lifecycle.pool_size import TARGETS, goal_of, loses_nodes, resize, rows
 from reconciler.lifecycle.steps import KEPT, Action, Blocked, Context, Done, Policy, Step, Verb, Wait, foreign
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.pool import PoolSpec
-from reconciler.model.table import whole
-from reconciler.observed import ON_THE_WAY, USABLE, Debt, Guard, LivePool, Mark, short
+from reconciler.model.table import table, whole
+from reconciler.observed import ON_THE_WAY, USABLE, LivePool, Mark, NodeCounts, short
+
+__all__ = ["TARGETS", "next_step", "outwait", "predict"]
 
 BAD: Final = frozenset({"unusable", "starttaskfailed", "unknown", "preempted"})
-RESIZED: Final = ("targetDedicatedNodes", "targetLowPriorityNodes")
-CLEARED: Final = ("startTask", "metadata")
-"""Properties that can be taken off a live pool."""
+PROPERTIES: Final = ("startTask", "applicationPackageReferences", "metadata")
+"""What updateproperties sets, all three at once: one that is left out is taken off the pool (REST reference 8.1)."""
+AT_START: Final = frozenset({"startTask", "applicationPackageReferences"})
+"""What a node takes from its pool when it starts."""
+NOWHERE: Final = NodeCounts()
 
 
 def next_step(wanted: Wanted | None, live: LivePool | None, context: Context) -> Step:
@@ -29,17 +41,19 @@ def next_step(wanted: Wanted | None, live: LivePool | None, context: Context) ->
             return Wait("the service to remove its nodes")
         case Wanted() as spec, None:
             body = {"id": spec.name, **spec.body}
-            return Action(Verb.CREATE, "not there yet", body=body, mark=_mark(spec, context))
+            mark = Mark(context.stack, spec.digest, keep=policy_of(spec).keep)
+            return Action(Verb.CREATE, "not there yet", body=body, mark=mark)
         case None, LivePool() as pool:
-            return _prune(pool, context)
+            return _with_nodes_back(pool, _prune(pool, context))
         case Wanted() as spec, LivePool(state="active") as pool:
-            return _tend(spec, pool, context)
+            return _with_nodes_back(pool, _tend(spec, pool, context))
         case _:  # never destroy by default
             return Blocked(f"in a state this version does not know: {live.state if live else 'none'}")
 
 
-def _mark(wanted: Wanted, context: Context, nonce: str = "") -> Mark:
-    return Mark(context.stack, wanted.digest, nonce=nonce, keep=policy_of(wanted).keep)
+def _with_nodes_back(pool: LivePool, step: Step) -> Step:
+    """A pool that waits for a person does not keep nodes off scheduling meanwhile."""
+    return (set_aside(pool, (), "") if isinstance(step, Blocked) else None) or step
 
 
 def policy_of(wanted: Wanted) -> Policy:
@@ -52,83 +66,157 @@ def _prune(pool: LivePool, context: Context) -> Step:
         return Done("not in the manifests; this source does not prune")
     if context.policy(pool).keep:
         return Done(KEPT)
-    return _debt_step(pool, context) or Action(Verb.DELETE, context.removal, pool.guard)
-
-
-def _debt_step(pool: LivePool, context: Context) -> Wait | Blocked | None:
-    """Why nodes may not be taken away now: a release that is running is waited for, one that is still owed by a job
-    meant to go on needs a person (promise: the release is not lost)."""
-    owed = [debt for debt in context.debts if debt.job not in context.consents.release_loss]
-    staying = [debt for debt in owed if not debt.ending]
-    if staying:
-        flags = " ".join(f"--allow-release-loss job/{debt.name}" for debt in staying)
-        return Blocked(f"its nodes still owe a release: {_named(staying)}; end the jobs first", flags)
-    if owed:
-        return Wait(f"release: {_named(owed)}", "up to 15 min")
-    return None
-
-
-def _named(debts: list[Debt]) -> str:
-    return "; ".join(
-        f"job/{debt.name} on {', '.join(map(short, debt.nodes)) or 'nodes that could not be read'}" for debt in debts
-    )
+    return debts.any_node(context) or Action(Verb.DELETE, context.removal, pool.guard)
 
 
 def pool_diff(wanted: Wanted, pool: LivePool) -> Change:
-    """What differs between a manifest and its live pool."""
-    return diff(PoolSpec, wanted.spec, pool.spec, written=wanted.written)
+    """What differs between a manifest and its live pool. With autoscale the formula decides on the number of nodes."""
+    change = diff(PoolSpec, wanted.spec, pool.spec, written=wanted.written)
+    if not wanted.spec.get("enableAutoScale"):
+        return change
+    return Change(tuple(field for field in change.fields if field.kind is not ChangeKind.RESIZE))
 
 
-def takes_nodes_away(wanted: Wanted | None, pool: LivePool | None, context: Context) -> bool:
-    """Whether the road of this pool removes nodes, so that release debt has to be read first."""
+def needs_nodes(wanted: Wanted | None, pool: LivePool | None, context: Context) -> bool:
+    """Whether the next steps of this pool depend on its single nodes, and on what they owe to jobs."""
     if pool is None or pool.state == "deleting" or not context.owns(pool):
         return False
+    assert pool.mark is not None
+    if pool.mark.aside or _is_to_go(wanted, pool, context):
+        return True
     if wanted is None:
-        return context.removes(pool.key)
-    return _shrinks(wanted, pool)
+        return False
+    change = pool_diff(wanted, pool)
+    return (
+        (not wanted.spec.get("enableAutoScale") and loses_nodes(pool, goal_of(wanted)))
+        or any(field.top in AT_START for field in change.fields)
+        or bool(pool.mark.written and pool.current)
+        or bool(change.of(ChangeKind.AUTOSCALE, ChangeKind.WHEN_EMPTY))
+    )
 
 
-def _shrinks(wanted: Wanted, pool: LivePool) -> bool:
-    return any(wanted.spec.get(name, 0) < pool.spec.get(name, 0) for name in RESIZED)
+def _is_to_go(wanted: Wanted | None, pool: LivePool, context: Context) -> bool:
+    return context.removes(pool.key) if wanted is None else _is_replaced(pool, context)
+
+
+def _is_replaced(pool: LivePool, context: Context) -> bool:
+    return (pool.key, pool.guard.born) in context.consents.replace
+
+
+def formula_to_try(wanted: Wanted | None, pool: LivePool, context: Context) -> str | None:
+    """The changed formula of a pool that scales already: only there can the service evaluate one (reference 5.1)."""
+    if wanted is None or not context.owns(pool) or pool.state != "active" or not pool.scales:
+        return None
+    formula = wanted.body.get("autoScaleFormula")
+    return str(formula) if formula is not None and formula != pool.spec.get("autoScaleFormula") else None
 
 
 def _tend(wanted: Wanted, pool: LivePool, context: Context) -> Step:
+    if _is_replaced(pool, context):
+        return _replace(wanted, pool, "asked for by --replace", context)
     change = pool_diff(wanted, pool)
-    empty_only = change.of(ChangeKind.WHEN_EMPTY)
-    if empty_only and not _is_empty(pool):
-        names = ", ".join(sorted({field.top for field in empty_only}))
-        return Blocked(
-            f"{names} can change only while the pool has no nodes: bring it to 0 nodes first, in a change of its own"
-        )
-    update = _update(wanted, pool, change, context)
-    if update is not None:
-        return update
-    if resize := _resize(wanted, pool, change, context):
-        return resize
-    return _nodes_step(pool)
+    return (
+        _empty_first(wanted, pool, change.of(ChangeKind.WHEN_EMPTY), context)
+        or _update(wanted, pool, change, context)
+        or _scale(wanted, pool, change.of(ChangeKind.AUTOSCALE), context)
+        or _resize(wanted, pool, change.of(ChangeKind.RESIZE), context)
+        or (bring_along(wanted, pool, context) if pool.allocation == "steady" else None)
+        or (set_aside(pool, (), "") if pool.allocation == "steady" else None)
+        or _nodes_step(pool)
+    )
+
+
+# Fields that need an empty pool
 
 
 def _is_empty(pool: LivePool) -> bool:
-    return pool.allocation == "steady" and pool.current == 0 and not any(pool.spec.get(name) for name in RESIZED)
+    """Which counts make a pool empty is not known (REST reference 17): with both of them 0 it is."""
+    return pool.allocation == "steady" and not pool.current and pool.targets == NOWHERE
+
+
+def _empty_first(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...], context: Context) -> Step | None:
+    """What has to happen before fields can change that need an empty pool; None once they can."""
+    if not fields or _is_empty(pool):
+        return None
+    names = ", ".join(sorted({field.top for field in fields}))
+    flag = f"--replace {wanted.address}"
+    if all(field.implicit for field in fields):
+        return Blocked(
+            f"{names} differs and no line of the manifest speaks of it; it can change only while the pool has no "
+            "nodes, and a missing line never takes nodes away",
+            flag,
+        )
+    if uncleared := _cannot_be_cleared(wanted, fields):
+        return uncleared
+    match lifecycle_of(wanted).rollout:
+        case "ScaleToZero":
+            return _scale_to_zero(wanted, pool, names, context)
+        case "Replace":
+            return _replace(wanted, pool, f"replace: {names} can change only while the pool has no nodes", context)
+    return Blocked(
+        f"{names} can change only while the pool has no nodes: bring it to 0 nodes first, in a change of its own, or "
+        "let lifecycle.rollout do it (ScaleToZero takes the nodes away and brings them back, Replace makes a new pool)",
+        flag,
+    )
+
+
+def _scale_to_zero(wanted: Wanted, pool: LivePool, names: str, context: Context) -> Step:
+    if pool.scales:
+        return _stop_scaling(pool, f"{names} can change only while the pool has no nodes", ())
+    to_zero = resize(wanted, pool, NOWHERE, rows(pool, NOWHERE), context)
+    return to_zero or Wait("its nodes to leave", f"up to {pool.spec.get('resizeTimeout', 'PT15M')}")
+
+
+def _replace(wanted: Wanted, pool: LivePool, why: str, context: Context) -> Step:
+    """Delete the pool; once it is gone it is created anew. Jobs on it stay, and wait for it (REST reference 6.4)."""
+    if wanted.lifecycle.preventDestroy:
+        return Blocked(f"{why}, and lifecycle.preventDestroy forbids it")
+    if owed := debts.any_node(context):
+        return owed
+    if pool.members is None:
+        return Wait("its nodes to be listed")
+    running = sum(node.running for node in pool.members)
+    if running and pool.key not in context.consents.task_loss:
+        return Blocked(
+            f"{why}; {running} task{'s' if running > 1 else ''} running on its nodes would start again",
+            f"--allow-task-loss {pool.address}",
+        )
+    return Action(Verb.DELETE, why, pool.guard)
+
+
+# Fields that change at any time
+
+
+def _cannot_be_cleared(wanted: Wanted, fields: tuple[FieldChange, ...]) -> Blocked | None:
+    """A PATCH keeps what it leaves out. An empty list clears one, which a line has to say (recorded for metadata)."""
+    names = {field.top for field in fields if field.top not in {*wanted.spec, *PROPERTIES}}
+    stuck = [name for name in names if not (table(PoolSpec)[name].is_list and name in wanted.body)]
+    if not stuck:
+        return None
+    text = f"{', '.join(sorted(stuck))} cannot be cleared on a live pool: write the value that it is to have"
+    return Blocked(text, f"--replace {wanted.address}")
 
 
 def _update(wanted: Wanted, pool: LivePool, change: Change, context: Context) -> Step | None:
     assert pool.mark is not None
     fields = change.of(ChangeKind.LIVE, ChangeKind.WHEN_EMPTY)
-    cleared = [field.top for field in fields if field.top not in {*wanted.spec, *CLEARED}]
-    if cleared:
-        return Blocked(f"{', '.join(cleared)} cannot be cleared on a live pool: write the value that it is to have")
-    mark = _mark(wanted, context, pool.mark.nonce)
-    if not fields and mark.keep == pool.mark.keep:
+    if stuck := _cannot_be_cleared(wanted, fields):
+        return stuck
+    keep = policy_of(wanted).keep
+    if not fields and keep == pool.mark.keep:
         return None
     reason = "policy changed"
     if fields:
         reason = "drift" if pool.mark.spec == wanted.digest else "changed in the manifest"
     names = {field.top for field in fields} | {"metadata"}
-    if "startTask" in names - wanted.spec.keys():
-        # A PATCH cannot remove a start task; updateproperties does, and asks for the two lists as well (reference 8.1).
-        body = {"applicationPackageReferences": [], **_whole(wanted, {"metadata"})}
-        fields = tuple(field for field in fields if field.top in CLEARED)
+    removed = "startTask" in names - wanted.spec.keys()
+    if removed:
+        fields = tuple(field for field in fields if field.top in PROPERTIES)
+    written = context.now if any(field.top in AT_START for field in fields) else pool.mark.written
+    mark = replace(pool.mark, spec=wanted.digest, keep=keep, written=written)
+    if removed:
+        # A PATCH cannot remove a start task; updateproperties does, and asks for both lists as well (reference 8.1).
+        body = _whole(wanted, set(PROPERTIES) - {"startTask"})
         return Action(Verb.REPLACE_PROPERTIES, reason, pool.guard, body, mark, changes=fields)
     return Action(Verb.UPDATE, reason, pool.guard, _whole(wanted, names), mark, changes=fields)
 
@@ -137,25 +225,61 @@ def _whole(wanted: Wanted, names: set[str]) -> dict[str, Any]:
     return whole(PoolSpec, wanted.body, wanted.spec, names)
 
 
-def _resize(wanted: Wanted, pool: LivePool, change: Change, context: Context) -> Step | None:
-    fields = change.of(ChangeKind.RESIZE)
+# How many nodes
+
+
+def _scale(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...], context: Context) -> Step | None:
+    """Autoscale on, off or changed. Both wait for a steady pool: enabling is refused during a resize, and what
+    disabling does then is not known (REST reference 5.1)."""
     if not fields:
         return None
-    if all(field.implicit for field in fields) and _shrinks(wanted, pool):
+    if not wanted.spec.get("enableAutoScale"):
+        spoken = {"enableAutoScale", *TARGETS} & wanted.written.keys()
+        if not spoken:
+            return Blocked(
+                "autoscale is on and no line of the manifest speaks of the size: write enableAutoScale or the targets"
+            )
+        return _stop_scaling(pool, "its manifest gives it a fixed size", fields)
+    if pool.allocation != "steady":
+        return Wait("the pending resize to end", f"up to {pool.spec.get('resizeTimeout', 'PT15M')}")
+    names = {field.top for field in fields}
+    if not pool.scales:
+        names |= {"autoScaleFormula", "autoScaleEvaluationInterval"}
+    names.discard("enableAutoScale")
+    if (
+        "autoScaleFormula" in names
+        and pool.there.beyond(_least(wanted, pool)).total
+        and (owed := debts.any_node(context))
+    ):
+        return owed
+    reason = "a formula decides how many nodes there are" if not pool.scales else "changed in the manifest"
+    return Action(Verb.ENABLE_AUTOSCALE, reason, pool.guard, _whole(wanted, names), changes=fields)
+
+
+def _stop_scaling(pool: LivePool, reason: str, fields: tuple[FieldChange, ...]) -> Step:
+    if pool.allocation != "steady":
+        return Wait("the pending resize to end", f"up to {pool.spec.get('resizeTimeout', 'PT15M')}")
+    return Action(Verb.DISABLE_AUTOSCALE, reason, pool.guard, changes=fields)
+
+
+def _least(wanted: Wanted, pool: LivePool) -> NodeCounts:
+    """The least a formula may leave of the pool: what it may take away counts as taken. A target that it does not set
+    stays as it is."""
+    dedicated, spot = least_targets(str(wanted.body["autoScaleFormula"]))
+    there = pool.there
+    return NodeCounts(there.dedicated if dedicated is None else dedicated, there.spot if spot is None else spot)
+
+
+def _resize(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...], context: Context) -> Step | None:
+    if wanted.spec.get("enableAutoScale"):
+        return None
+    goal = goal_of(wanted)
+    if fields and all(field.implicit for field in fields) and pool.targets.beyond(goal).total:
         names = ", ".join(field.name for field in fields)
         return Blocked(
             f"{names} differs and no line of the manifest speaks of it; a missing line never takes nodes away"
         )
-    if pool.allocation != "steady":
-        return Wait("the pending resize to end", f"up to {pool.spec.get('resizeTimeout', 'PT15M')}")
-    if _shrinks(wanted, pool) and (debt := _debt_step(pool, context)):
-        return debt
-    body = _whole(wanted, {*RESIZED, "resizeTimeout"})
-    return Action(Verb.RESIZE, _resize_reason(fields), pool.guard, body, changes=fields)
-
-
-def _resize_reason(fields: tuple[FieldChange, ...]) -> str:
-    return ", ".join(f"{field.name} {field.old} -> {field.new}" for field in fields)
+    return resize(wanted, pool, goal, fields, context)
 
 
 def _nodes_step(pool: LivePool) -> Step:
@@ -164,7 +288,7 @@ def _nodes_step(pool: LivePool) -> Step:
     if pool.nodes is None and pool.allocation == "steady":
         return Done("as its manifest says; its nodes could not be counted")
     nodes = pool.nodes or {}
-    target = sum(pool.spec.get(name, 0) for name in RESIZED)
+    target = pool.targets.total
     usable = sum(nodes.get(state, 0) for state in USABLE)
     coming = sum(nodes.get(state, 0) for state in ON_THE_WAY)
     starting = nodes.get("waitingforstarttask", 0)
@@ -178,40 +302,29 @@ def _nodes_step(pool: LivePool) -> Step:
     return Done("as its manifest says")
 
 
+# What people read
+
+
 def problems(pool: LivePool) -> tuple[str, ...]:
     """What a person should look at, one line each: failed allocation, nodes that take no tasks."""
     nodes = pool.nodes or {}
     bad = [f"{count} of its nodes {state}" for state, count in sorted(nodes.items()) if state in BAD and count]
-    target = sum(pool.spec.get(name, 0) for name in RESIZED)
-    short_of = [f"resize: {text}" for text in pool.resize_errors if pool.current < target]
+    short_of = [f"resize: {text}" for text in pool.resize_errors if pool.current < pool.targets.total]
     return (*short_of, *bad)
 
 
-def predict(wanted: Wanted | None, live: LivePool | None, action: Action) -> LivePool | None:
-    """The pool after *action*, as the service documents it."""
-    match action.verb:
-        case Verb.CREATE:
-            assert wanted is not None
-            return LivePool(
-                wanted.key, wanted.name, "active", Guard("", ""), action.mark, wanted.spec, allocation="resizing"
-            )
-        case Verb.DELETE:
-            assert live is not None
-            return replace(live, state="deleting")
-        case Verb.RESIZE | Verb.UPDATE | Verb.REPLACE_PROPERTIES:
-            assert wanted is not None
-            assert live is not None
-            changed: Mapping[str, Any] = {field.top: wanted.spec.get(field.top) for field in action.changes}
-            spec = {name: value for name, value in {**live.spec, **changed}.items() if value is not None}
-            allocation = "resizing" if action.verb is Verb.RESIZE else live.allocation
-            return replace(live, spec=spec, mark=action.mark or live.mark, allocation=allocation)
-    raise AssertionError(f"pools know no {action.verb}")
-
-
-def outwait(live: LivePool | None) -> LivePool | None:
-    """The pool once the service is done with what `next_step` waits for."""
-    assert live is not None
-    if live.state == "deleting":
-        return None
-    target = sum(live.spec.get(name, 0) for name in RESIZED)
-    return replace(live, allocation="steady", nodes={"idle": target}, current=target)
+def notes(wanted: Wanted | None, pool: LivePool | None, change: Change) -> tuple[str, ...]:
+    """What needs no action and should be known: nodes that run an old start task, what a formula would do now."""
+    if pool is None or wanted is None:
+        return ()
+    found = []
+    old = old_nodes(pool)
+    total = len(pool.members or ())
+    if any(field.top in AT_START for field in change.fields):
+        running = sum(node.is_up or node.state in RESTARTING for node in pool.members or ())
+        if running and lifecycle_of(wanted).nodeRollout == "None":
+            found.append(f"{running} nodes keep the start task and packages they have until they restart")
+    elif old:
+        named = ", ".join(short(node.id) for node in old[:3]) + (", ..." if len(old) > 3 else "")
+        found.append(f"{len(old)} of {total} nodes run an old start task or packages until they restart ({named})")
+    return (*found, *((f"its formula, evaluated now: {pool.evaluated}",) if pool.evaluated else ()))

@@ -3,20 +3,29 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from reconciler.diff import FieldChange
 from reconciler.model.desired import Key, Task
-from reconciler.observed import Debt, Guard, Live, Mark, NodeRun
+from reconciler.observed import Debt, Guard, Live, Mark, NodeRun, Tenant
 
 
 class Verb(StrEnum):
-    """One request to the service (adding and updating tasks: one for each chunk or task)."""
+    """One request to the service (tasks: one for each chunk or task; nodes: one for each, but for removing them)."""
 
     CREATE = "create"
     UPDATE = "update"
     REPLACE_PROPERTIES = "replace-properties"
     RESIZE = "resize"
+    STOP_RESIZE = "stop-resize"
+    ENABLE_AUTOSCALE = "enable-autoscale"
+    DISABLE_AUTOSCALE = "disable-autoscale"
+    CHOOSE_NODES = "choose-nodes"
+    DISABLE_SCHEDULING = "disable-scheduling"
+    ENABLE_SCHEDULING = "enable-scheduling"
+    REMOVE_NODES = "remove-nodes"
+    REBOOT_NODES = "reboot-nodes"
+    REIMAGE_NODES = "reimage-nodes"
     ENABLE = "enable"
     DISABLE = "disable"
     ADD_TASKS = "add-tasks"
@@ -32,7 +41,7 @@ class Action:
 
     *body* is the request in wire form. With *mark* the writer puts it beside the metadata of the body; an empty
     nonce in it is the writer's to fill. *receipt* is what has to be written down before the request is sent. *guards*
-    stand beside *tasks* where these exist already.
+    stand beside *tasks* where these exist already. *nodes* are ids.
     """
 
     verb: Verb
@@ -44,11 +53,37 @@ class Action:
     changes: tuple[FieldChange, ...] = ()
     receipt: tuple[NodeRun, ...] | None = None
     guards: tuple[Guard, ...] = ()
+    nodes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        if self.nodes:
+            return node_words(self.verb, len(self.nodes))
         if self.tasks:
             return f"{self.verb.removesuffix('-tasks')} {len(self.tasks)} task{'s' if len(self.tasks) > 1 else ''}"
         return self.verb.replace("-", " ")
+
+
+NODE_VERBS: Final = frozenset(
+    {
+        Verb.CHOOSE_NODES,
+        Verb.DISABLE_SCHEDULING,
+        Verb.ENABLE_SCHEDULING,
+        Verb.REMOVE_NODES,
+        Verb.REBOOT_NODES,
+        Verb.REIMAGE_NODES,
+    }
+)
+"""Steps of a shrink or a rollout, which goes by turns: how many it takes depends on what the nodes do meanwhile."""
+HARMLESS: Final = frozenset({Verb.CHOOSE_NODES, Verb.DISABLE_SCHEDULING, Verb.ENABLE_SCHEDULING})
+"""Those of them that take nothing away, and can be taken back."""
+
+
+def node_words(verb: Verb, count: int) -> str:
+    """`remove 2 nodes`, `disable scheduling on 1 node`."""
+    nodes = f"{count} node{'s' if count != 1 else ''}"
+    if verb in (Verb.DISABLE_SCHEDULING, Verb.ENABLE_SCHEDULING):
+        return f"{verb.replace('-', ' ')} on {nodes}"
+    return f"{verb.removesuffix('-nodes')} {nodes}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +133,7 @@ class Consents:
     replace: frozenset[tuple[Key, str]] = frozenset()
     release_loss: frozenset[Key] = frozenset()
     release_failure: frozenset[Key] = frozenset()
+    task_loss: frozenset[Key] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +150,7 @@ class Context:
     removing: frozenset[Key] = frozenset()
     consents: Consents = Consents()
     debts: tuple[Debt, ...] = ()
+    tenants: tuple[Tenant, ...] = ()
     removal: str = "no longer in the manifests"
     now: str = ""
     policies: Mapping[Key, Policy] = field(default_factory=dict)

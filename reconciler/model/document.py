@@ -34,7 +34,18 @@ class Lifecycle(Spec):
 class PoolLifecycle(Lifecycle):
     """Policy for a pool."""
 
-    unsupported: ClassVar[dict[str, str]] = Lifecycle.unsupported | dict.fromkeys(("nodeRollout", "rollout"), NOT_YET)
+    rollout: Literal["WaitUntilEmpty", "ScaleToZero", "Replace"] = Field(
+        default="WaitUntilEmpty",
+        description="How a field is changed that can change only while the pool has no nodes. `WaitUntilEmpty`: not "
+        "before it has none; `ScaleToZero`: take its nodes away, change it, bring them back; `Replace`: delete the "
+        "pool and create it anew.",
+    )
+    nodeRollout: Literal["None", "RebootIdle", "ReimageIdle"] = Field(
+        default="None",
+        description="How a changed start task or application package reaches nodes that are there already. `None`: "
+        "when they next restart; `RebootIdle` and `ReimageIdle`: each is taken off scheduling, emptied and restarted "
+        "or reimaged, a fifth of the nodes at a time.",
+    )
 
 
 class JobLifecycle(Lifecycle):

@@ -16,6 +16,8 @@ Paint: TypeAlias = Callable[[str, str], str]
 
 NO_CHANGES: Final = "No changes. The account matches the manifests."
 LONGEST_VALUE: Final = 160
+PATCHED: Final = (ChangeKind.LIVE, ChangeKind.NEXT_INCARNATION, ChangeKind.RESIZE, ChangeKind.AUTOSCALE)
+"""Kinds of change that replace no object by themselves."""
 _SYMBOLS: Final = {"add": ("+", "green"), "change": ("~", "yellow"), "end": ("-", "red"), "replace": ("-/+", "red")}
 
 
@@ -138,9 +140,7 @@ def _fields(entry: Entry) -> Iterator[str]:
             yield from (f"{name}: {_value(value)}" for name, value in leaves(mask.wanted(entry.wanted.written)))
         case "replace":
             for change in entry.difference.fields:
-                forces = (
-                    "" if change.kind in (ChangeKind.LIVE, ChangeKind.NEXT_INCARNATION) else "  # forces replacement"
-                )
+                forces = "" if change.kind in PATCHED else "  # forces replacement"
                 yield f"{_change(mask, change)}{forces}"
         case _:
             for change in entry.changes:

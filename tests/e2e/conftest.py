@@ -132,11 +132,12 @@ def pointed_at(emulator: Emulator, home: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """Stack `s` with a pool of two nodes and a job of four tasks, nothing applied yet."""
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Stack `s` with a pool of two nodes and a job of four tasks, nothing applied yet. A parameter, where a test gives
+    one, holds switches of the emulator."""
     folder = tmp_path / "manifests"
     folder.mkdir()
-    with Emulator(state=tmp_path / "emulator") as emulator:
+    with Emulator(state=tmp_path / "emulator", switches=getattr(request, "param", None)) as emulator:
         made = Bench(folder, emulator, pointed_at(emulator, tmp_path))
         made.write(stack=STACK, pool=POOL, job=JOB)
         yield made

@@ -8,7 +8,7 @@ import pytest
 from reconciler.lifecycle.pool import next_step, predict, problems
 from reconciler.lifecycle.steps import Action, Blocked, Consents, Done, Wait
 from reconciler.model.desired import Key, Kind
-from reconciler.observed import Debt
+from reconciler.observed import Debt, LiveNode, LivePool, Mark, Tenant
 
 JOB = Key.of(Kind.JOB, "j")
 
@@ -40,25 +40,266 @@ def test_a_failed_resize_is_told_and_is_no_news_once_the_nodes_are_there(world: 
     assert problems(replace(short, current=2)) == ()
 
 
-def test_a_resize_waits_for_the_pending_one(world: Any) -> None:
+def nodes(*states: str, booted: str = "") -> tuple[LiveNode, ...]:
+    """Nodes n1, n2, ... in these states; offline ones are off scheduling, running ones run a task."""
+    switch = {"offline": "disabled"}
+    return tuple(
+        LiveNode(f"n{at}", state, switch.get(state, "enabled"), booted=booted, running=int(state == "running"))
+        for at, state in enumerate(states, 1)
+    )
+
+
+def aside(pool: LivePool, *ids: str) -> LivePool:
+    """The pool with a mark that says we took these nodes off scheduling."""
+    assert pool.mark is not None
+    prints = frozenset(LiveNode(node, "idle").print for node in ids)
+    return replace(pool, mark=replace(pool.mark, aside=prints))
+
+
+def owed_by(*ids: str, ending: bool = False) -> dict[str, Any]:
+    busy = frozenset(ids) if ending else frozenset()
+    return {"debts": (Debt(JOB, "j", ids, ending),), "tenants": (Tenant(JOB, "j", True, busy),)}
+
+
+def test_a_pending_resize_to_other_numbers_is_stopped_first(world: Any) -> None:
     live = world.live_pool(world.pool(), allocation="resizing")
-    assert isinstance(next_step(world.pool(targetDedicatedNodes=3), live, world.context), Wait)
-    step = next_step(world.pool(targetDedicatedNodes=3), replace(live, allocation="steady"), world.context)
+    wanted = world.pool(targetDedicatedNodes=3)
+    step = next_step(wanted, live, world.context)
+    assert isinstance(step, Action)
+    assert step.verb == "stop-resize"
+    assert isinstance(next_step(wanted, replace(live, allocation="stopping"), world.context), Wait)
+    step = next_step(wanted, replace(live, allocation="steady"), world.context)
     assert isinstance(step, Action)
     assert (step.verb, step.body["targetDedicatedNodes"]) == ("resize", 3)
+    assert "nodeDeallocationOption" not in step.body
 
 
-def test_nodes_that_owe_a_release_are_not_taken_away(world: Any) -> None:
+def test_a_shrink_lets_tasks_end(world: Any) -> None:
+    step = next_step(world.pool(targetDedicatedNodes=1), world.live_pool(world.pool()), world.context)
+    assert isinstance(step, Action)
+    assert (step.verb, step.body["nodeDeallocationOption"]) == ("resize", "taskcompletion")
+
+
+def test_a_shrink_that_did_not_end_is_asked_for_again(world: Any) -> None:
+    wanted = world.pool(targetDedicatedNodes=1)
+    step = next_step(wanted, world.live_pool(wanted, current=2, nodes={"running": 2}), world.context)
+    assert isinstance(step, Action)
+    assert (step.verb, step.reason) == ("resize", "the last resize left 1 dedicated too many")
+
+
+def test_a_pool_whose_nodes_owe_a_release_is_not_deleted(world: Any) -> None:
     live = world.live_pool(world.pool())
-    for wanted in (None, world.pool(targetDedicatedNodes=1)):
-        going_on = replace(world.context, debts=(Debt(JOB, "j", ("n1",), ending=False),))
-        step = next_step(wanted, live, going_on)
+    step = next_step(None, live, replace(world.context, **owed_by("n1")))
+    assert isinstance(step, Blocked)
+    assert step.consent == "--allow-release-loss job/j"
+    assert isinstance(next_step(None, live, replace(world.context, **owed_by("n1", ending=True))), Wait)
+    agreed = replace(world.context, **owed_by("n1"), consents=Consents(release_loss=frozenset({JOB})))
+    assert isinstance(next_step(None, live, agreed), Action)
+
+
+SHRINKING = [
+    # nodes, set aside, owing -> verb, ids
+    (("idle", "idle"), (), ("n1",), "choose-nodes", ("n2",)),
+    (("idle", "idle"), ("n2",), ("n1",), "disable-scheduling", ("n2",)),
+    (("idle", "offline"), ("n2",), ("n1",), "remove-nodes", ("n2",)),
+    (("running", "idle"), (), (), "choose-nodes", ("n2",)),
+    (("idle", "unusable"), (), (), "choose-nodes", ("n2",)),
+    (("idle", "unusable"), ("n2",), (), "remove-nodes", ("n2",)),
+    (("idle", "offline"), (), (), "choose-nodes", ("n1",)),  # somebody else took n2 off
+    (("idle", "offline"), ("n2",), ("n2",), "enable-scheduling", ("n2",)),  # it got a debt meanwhile
+]
+
+
+@pytest.mark.parametrize(("states", "chosen", "owing", "verb", "ids"), SHRINKING)
+def test_a_shrink_takes_nodes_without_debt_by_name(
+    world: Any,
+    states: tuple[str, ...],
+    chosen: tuple[str, ...],
+    owing: tuple[str, ...],
+    verb: str,
+    ids: tuple[str, ...],
+) -> None:
+    live = aside(world.live_pool(world.pool(), members=nodes(*states)), *chosen)
+    tenants = (Tenant(JOB, "j", True, frozenset()),)
+    context = replace(world.context, debts=(Debt(JOB, "j", owing, False),) if owing else (), tenants=tenants)
+    step = next_step(world.pool(targetDedicatedNodes=1), live, context)
+    assert isinstance(step, Action), step
+    assert (step.verb, step.nodes) == (verb, ids)
+
+
+def test_a_chosen_node_is_not_removed_while_a_task_runs_there(world: Any) -> None:
+    draining = replace(nodes("idle", "running")[1], scheduling="disabled")
+    live = aside(world.live_pool(world.pool(), members=(nodes("idle")[0], draining)), "n2")
+    context = replace(world.context, **owed_by("n1"))
+    assert next_step(world.pool(targetDedicatedNodes=1), live, context) == Wait("tasks on 1 node to end")
+
+
+def test_a_shrink_without_enough_free_nodes_needs_a_person_and_keeps_none_off(world: Any) -> None:
+    live = world.live_pool(world.pool(), members=nodes("idle", "offline"))
+    context = replace(world.context, **owed_by("n1", "n2"))
+    wanted = world.pool(targetDedicatedNodes=1)
+    step = next_step(wanted, live, context)
+    assert isinstance(step, Blocked)
+    assert step.consent == "--allow-release-loss job/j"
+    step = next_step(wanted, aside(live, "n2"), context)
+    assert isinstance(step, Action)
+    assert (step.verb, step.nodes) == ("enable-scheduling", ("n2",))
+    ending = replace(world.context, **owed_by("n1", ending=True))
+    assert next_step(wanted, live, ending) == Wait("release: job/j on n1", "up to 15 min")
+    agreed = replace(context, consents=Consents(release_loss=frozenset({JOB})))
+    step = next_step(wanted, live, agreed)
+    assert isinstance(step, Action)
+    assert step.verb == "resize"
+
+
+FORMULA = {"targetDedicatedNodes": None, "enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes = 1;"}
+
+
+def test_autoscale_is_enabled_on_a_steady_pool_whose_nodes_owe_nothing(world: Any) -> None:
+    live, wanted = world.live_pool(world.pool()), world.pool(**FORMULA)
+    step = next_step(wanted, live, world.context)
+    assert isinstance(step, Action)
+    assert (step.verb, step.body["autoScaleFormula"]) == ("enable-autoscale", "$TargetDedicatedNodes = 1;")
+    assert isinstance(next_step(wanted, replace(live, allocation="resizing"), world.context), Wait)
+    owing = replace(world.context, **owed_by("n1"))
+    assert isinstance(next_step(wanted, live, owing), Blocked)
+    enough = world.pool(**FORMULA | {"autoScaleFormula": "$TargetDedicatedNodes = max(2, $RunningTasks.GetSample(1));"})
+    assert isinstance(next_step(enough, live, owing), Action)
+
+
+def test_targets_are_not_compared_while_a_formula_decides(world: Any) -> None:
+    wanted = world.pool(**FORMULA)
+    spec = {**wanted.spec, "targetDedicatedNodes": 7, "resizeTimeout": "PT9M"}
+    live = world.live_pool(wanted, spec=spec, nodes={"idle": 7}, current=7)
+    assert next_step(wanted, live, world.context) == Done("as its manifest says")
+    step = next_step(world.pool(), live, world.context)
+    assert isinstance(step, Action)
+    assert step.verb == "disable-autoscale"
+
+
+def test_autoscale_is_not_turned_off_by_a_missing_line(world: Any) -> None:
+    spec = {**world.pool(**FORMULA).spec, "targetDedicatedNodes": 1}
+    live = world.live_pool(world.pool(), spec=spec, current=1)
+    step = next_step(world.pool(targetDedicatedNodes=None), live, world.context)
+    assert isinstance(step, Blocked)
+    assert "autoscale is on and no line" in step.reason
+
+
+OLD, NEW = "2026-01-01T10:00:00.1234567Z", "2026-01-01T11:00:00.5Z"
+WRITTEN = "2026-01-01T10:30:00.000+00:00"
+
+
+def old_pool(world: Any, members: tuple[LiveNode, ...], *chosen: str, life: str = "RebootIdle") -> Any:
+    """A pool of nodes that came up before, or after, its start task was written."""
+    wanted = world.pool(targetDedicatedNodes=len(members), life={"nodeRollout": life})
+    live = aside(world.live_pool(wanted, members=members), *chosen)
+    return wanted, replace(live, mark=replace(live.mark, written=WRITTEN))
+
+
+@pytest.mark.parametrize(
+    ("members", "chosen", "verb", "ids"),
+    [
+        (nodes("running", "idle", booted=OLD), (), "choose-nodes", ("n2",)),
+        (nodes("idle", "idle", booted=OLD), ("n1",), "disable-scheduling", ("n1",)),
+        (nodes("offline", "idle", booted=OLD), ("n1",), "reboot-nodes", ("n1",)),
+        (nodes("offline", booted=NEW), ("n1",), "enable-scheduling", ("n1",)),
+        (nodes("idle", booted=NEW), ("n1",), "choose-nodes", ()),
+    ],
+)
+def test_nodes_with_an_old_start_task_are_restarted_by_turns(
+    world: Any, members: tuple[LiveNode, ...], chosen: tuple[str, ...], verb: str, ids: tuple[str, ...]
+) -> None:
+    step = next_step(*old_pool(world, members, *chosen), world.context)
+    assert isinstance(step, Action)
+    assert (step.verb, step.nodes) == (verb, ids)
+
+
+def test_a_fifth_of_the_nodes_is_restarted_at_once(world: Any) -> None:
+    step = next_step(*old_pool(world, nodes(*["idle"] * 11, booted=OLD)), world.context)
+    assert isinstance(step, Action)
+    assert len(step.nodes) == 2
+
+
+def test_a_node_is_not_restarted_while_a_job_prepares_or_releases_there(world: Any) -> None:
+    wanted, live = old_pool(world, nodes("offline", booted=OLD), "n1")
+    for busy in (frozenset({"n1"}), None):
+        context = replace(world.context, tenants=(Tenant(JOB, "j", True, busy),))
+        assert next_step(wanted, live, context) == Wait("preparation or release of job/j on the nodes to restart")
+    elsewhere = replace(world.context, tenants=(Tenant(JOB, "j", True, frozenset({"n2"})),))
+    assert isinstance(next_step(wanted, live, elsewhere), Action)
+
+
+def test_a_rollout_stops_where_the_new_start_task_fails(world: Any) -> None:
+    failed = replace(nodes("starttaskfailed", booted=NEW)[0], id="n9")
+    step = next_step(*old_pool(world, (*nodes("idle", booted=OLD), failed)), world.context)
+    assert isinstance(step, Blocked)
+    assert "the start task failed on n9 after its restart" in step.reason
+
+
+def test_a_node_that_owes_a_release_is_not_reimaged(world: Any) -> None:
+    wanted, live = old_pool(world, nodes("idle", "idle", booted=OLD), life="ReimageIdle")
+    step = next_step(wanted, live, replace(world.context, **owed_by("n1")))
+    assert isinstance(step, Action)
+    assert step.nodes == ("n2",)
+    step = next_step(wanted, live, replace(world.context, **owed_by("n1", "n2")))
+    assert isinstance(step, Blocked)
+    assert step.consent == "--allow-release-loss job/j"
+
+
+def test_when_a_start_task_was_written_is_remembered_in_the_mark(world: Any) -> None:
+    context = replace(world.context, now=WRITTEN)
+    step = next_step(world.pool(startTask={"commandLine": "x"}), world.live_pool(world.pool()), context)
+    assert isinstance(step, Action)
+    assert step.mark is not None
+    assert step.mark.written == WRITTEN
+    assert Mark.parse(str(step.mark)) == step.mark
+    live = world.live_pool(world.pool(), mark=step.mark)
+    step = next_step(world.pool(metadata=[{"name": "a", "value": "b"}]), live, replace(context, now="later"))
+    assert isinstance(step, Action)
+    assert step.mark is not None
+    assert step.mark.written == WRITTEN
+
+
+def test_a_mark_names_nodes_that_are_set_aside() -> None:
+    prints = frozenset(node.print for node in nodes("idle", "idle"))
+    mark = Mark("s", "d", aside=prints)
+    assert Mark.parse(str(mark)) == mark
+    assert len(str(mark)) < len(str(Mark("s", "d"))) + 20
+
+
+@pytest.mark.parametrize(
+    ("life", "verb"), [({"rollout": "ScaleToZero"}, "resize"), ({"rollout": "Replace"}, "delete"), ({}, None)]
+)
+def test_how_a_field_that_needs_an_empty_pool_is_changed(world: Any, life: dict[str, str], verb: str | None) -> None:
+    live = world.live_pool(world.pool(), members=nodes("idle", "idle"))
+    step = next_step(world.pool(taskSlotsPerNode=2, life=life), live, world.context)
+    if verb is None:
         assert isinstance(step, Blocked)
-        assert step.consent == "--allow-release-loss job/j"
-        ending = replace(world.context, debts=(Debt(JOB, "j", ("n1",), ending=True),))
-        assert isinstance(next_step(wanted, live, ending), Wait)
-        agreed = replace(going_on, consents=Consents(release_loss=frozenset({JOB})))
-        assert isinstance(next_step(wanted, live, agreed), Action)
+        assert step.consent == "--replace pool/p"
+    else:
+        assert isinstance(step, Action)
+        assert step.verb == verb
+
+
+def test_mounts_are_set_on_an_empty_pool_and_nowhere_else(world: Any) -> None:
+    nfs = {"nfsMountConfiguration": {"source": "host:/share", "relativeMountPath": "data"}}
+    wanted = world.pool(targetDedicatedNodes=0, mountConfiguration=[nfs])
+    step = next_step(wanted, world.live_pool(world.pool(targetDedicatedNodes=0)), world.context)
+    assert isinstance(step, Action)
+    assert (step.verb, step.body["mountConfiguration"]) == ("update", [nfs])
+    assert isinstance(
+        next_step(world.pool(mountConfiguration=[nfs]), world.live_pool(world.pool()), world.context), Blocked
+    )
+
+
+def test_a_replaced_pool_needs_consent_to_cut_off_tasks(world: Any) -> None:
+    live = world.live_pool(world.pool(), members=nodes("running", "idle"))
+    wanted = world.pool(taskSlotsPerNode=2, life={"rollout": "Replace"})
+    step = next_step(wanted, live, world.context)
+    assert isinstance(step, Blocked)
+    assert step.consent == "--allow-task-loss pool/p"
+    agreed = replace(world.context, consents=Consents(task_loss=frozenset({wanted.key})))
+    assert isinstance(next_step(wanted, live, agreed), Action)
 
 
 def test_growing_needs_no_look_at_debt(world: Any) -> None:
