@@ -1,7 +1,7 @@
 """The service's answers as values in the model's terms."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from reconciler.errors import Rejected
 from reconciler.model.desired import Key, Kind
@@ -12,6 +12,10 @@ from reconciler.model.schedule import JobScheduleSpec
 from reconciler.model.table import normalise
 from reconciler.model.task import TaskSpec
 from reconciler.observed import MARK, Guard, LiveJob, LiveNode, LivePool, LiveSchedule, LiveTask, Mark, NodeRun, Run
+
+UNREADABLE: Final = "(of another version)"
+"""Owner in place of one that cannot be read. No stack can have this name, so the object is never taken for ours, nor
+for nobody's."""
 
 
 def rows_of(page: Mapping[str, Any], what: str) -> list[dict[str, Any]]:
@@ -35,7 +39,7 @@ def _common(kind: Kind, model: type[Spec], raw: Mapping[str, Any]) -> dict[str, 
 
 def mark_of(raw: Mapping[str, Any]) -> Mark | None:
     values = [item.get("value", "") for item in raw.get("metadata") or () if item.get("name") == MARK]
-    return Mark.parse(values[0]) if values else None
+    return (Mark.parse(values[0]) or Mark(UNREADABLE)) if values else None
 
 
 def pool_of(raw: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]] | None) -> LivePool:
@@ -102,6 +106,7 @@ def task_of(raw: Mapping[str, Any]) -> LiveTask:
         exit_code=info.get("exitCode"),
         failed=str(info.get("result", "")).lower() == "failure",
         failure=f"{failure.get('code')}: {failure.get('message')}" if failure else "",
+        ended=info.get("endTime", ""),
     )
 
 

@@ -53,7 +53,9 @@ async def plan_of(
     arguments: argparse.Namespace, desired: "Desired", target: "Target | Snapshot"
 ) -> "tuple[Plan, Context]":
     """The plan of a command, and the context that it was made in."""
-    from reconciler.cli.stack import Snapshot, account, bind_replace, context_of
+    from dataclasses import replace
+
+    from reconciler.cli.stack import Snapshot, account, bind_replace, context_of, store_of
     from reconciler.executor import look
     from reconciler.plan import make_plan
 
@@ -62,7 +64,8 @@ async def plan_of(
 
         desired = concealed(desired)
     async with account(target) as there:
-        context = context_of(arguments, desired.stack)
+        ledger = await store_of(target, desired.stack).ledger()
+        context = replace(context_of(arguments, desired.stack), ledger=ledger)
         observed = await look(there, desired, context, watch=False)
         if arguments.replace:
             context = bind_replace(arguments, context, observed)

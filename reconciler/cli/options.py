@@ -65,6 +65,26 @@ def add_decisions(parser: argparse.ArgumentParser, *, prune: bool = True) -> Non
         default=[],
         help="delete this completed job although its release task failed",
     )
+    parser.add_argument(
+        "--allow-task-loss",
+        metavar="ADDR",
+        action="append",
+        default=[],
+        help="running tasks of this object may be killed for a change",
+    )
+    if prune:
+        parser.add_argument(
+            "--allow-new-run",
+            metavar="ADDR",
+            action="append",
+            default=[],
+            help="create this job although the ledger that would know whether it already ran is missing",
+        )
+        parser.add_argument(
+            "--check-tasks",
+            action="store_true",
+            help="list and compare the tasks of every declared job, also of those that did not change",
+        )
 
 
 def add_execution(parser: argparse.ArgumentParser, *, deletes: bool = True) -> None:

@@ -27,7 +27,13 @@ PAST: Final = {
     Verb.DISABLE: "disable requested",
     Verb.ADD_TASKS: "tasks added",
     Verb.UPDATE_TASKS: "tasks updated",
+    Verb.DELETE_TASKS: "tasks deleted",
+    Verb.REACTIVATE_TASKS: "tasks reactivated",
     Verb.CONFIRM_TASKS: "tasks confirmed",
+    Verb.DISABLE: "disable requested",
+    Verb.ADOPT: "adopted",
+    Verb.ORPHAN: "mark taken off",
+    Verb.FORGET: "run forgotten",
     Verb.TERMINATE: "terminate requested",
     Verb.DELETE: "delete requested",
 }
@@ -92,7 +98,7 @@ class Progressing:
 
     def acted(self, outcome: Outcome) -> None:
         """One action that was accepted."""
-        count = f"{len(outcome.action.tasks)} " if outcome.action.tasks else ""
+        count = f"{outcome.action.count} " if outcome.action.count else ""
         self._say(f"{outcome.address}: {count}{PAST[outcome.action.verb]}")
 
     def retried(self, address: str, error: BatchError, seconds: float) -> None:

@@ -5,12 +5,24 @@ from dataclasses import replace
 from typing import Any, Final
 
 from reconciler.diff import Change, FieldChange, diff
-from reconciler.lifecycle.steps import KEPT, Action, Blocked, Context, Done, Policy, Step, Verb, Wait, foreign
+from reconciler.lifecycle.steps import (
+    KEPT,
+    Action,
+    Blocked,
+    Context,
+    Done,
+    Step,
+    Verb,
+    Wait,
+    foreign,
+    marked,
+    orphan,
+)
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.pool import PoolSpec
 from reconciler.model.table import whole
-from reconciler.observed import ON_THE_WAY, USABLE, Debt, Guard, LivePool, Mark, short
+from reconciler.observed import ON_THE_WAY, USABLE, Debt, Guard, LivePool, short
 
 BAD: Final = frozenset({"unusable", "starttaskfailed", "unknown", "preempted"})
 RESIZED: Final = ("targetDedicatedNodes", "targetLowPriorityNodes")
@@ -21,7 +33,9 @@ CLEARED: Final = ("startTask", "metadata")
 def next_step(wanted: Wanted | None, live: LivePool | None, context: Context) -> Step:
     """The one thing to do now for a pool, or what to wait for, or nothing."""
     if live is not None and not context.owns(live):
-        return foreign(live, declared=wanted is not None)
+        return foreign(live, wanted, context)
+    if live is not None and live.key in context.orphaning:
+        return orphan(live, "to be left to others")
     match wanted, live:
         case None, None:
             return Done("absent, as desired")
@@ -29,7 +43,7 @@ def next_step(wanted: Wanted | None, live: LivePool | None, context: Context) ->
             return Wait("the service to remove its nodes")
         case Wanted() as spec, None:
             body = {"id": spec.name, **spec.body}
-            return Action(Verb.CREATE, "not there yet", body=body, mark=_mark(spec, context))
+            return Action(Verb.CREATE, "not there yet", body=body, mark=marked(spec, context))
         case None, LivePool() as pool:
             return _prune(pool, context)
         case Wanted() as spec, LivePool(state="active") as pool:
@@ -38,20 +52,13 @@ def next_step(wanted: Wanted | None, live: LivePool | None, context: Context) ->
             return Blocked(f"in a state this version does not know: {live.state if live else 'none'}")
 
 
-def _mark(wanted: Wanted, context: Context, nonce: str = "") -> Mark:
-    return Mark(context.stack, wanted.digest, nonce=nonce, keep=policy_of(wanted).keep)
-
-
-def policy_of(wanted: Wanted) -> Policy:
-    """What a manifest says for the time when its pool goes."""
-    return Policy(wanted.lifecycle.preventDestroy)
-
-
 def _prune(pool: LivePool, context: Context) -> Step:
     if not context.removes(pool.key):
         return Done("not in the manifests; this source does not prune")
     if context.policy(pool).keep:
         return Done(KEPT)
+    if context.policy(pool).orphan:
+        return orphan(pool, context.removal)
     return _debt_step(pool, context) or Action(Verb.DELETE, context.removal, pool.guard)
 
 
@@ -84,7 +91,7 @@ def takes_nodes_away(wanted: Wanted | None, pool: LivePool | None, context: Cont
     if pool is None or pool.state == "deleting" or not context.owns(pool):
         return False
     if wanted is None:
-        return context.removes(pool.key)
+        return context.removes(pool.key) and not context.policy(pool).orphan
     return _shrinks(wanted, pool)
 
 
@@ -118,8 +125,8 @@ def _update(wanted: Wanted, pool: LivePool, change: Change, context: Context) ->
     cleared = [field.top for field in fields if field.top not in {*wanted.spec, *CLEARED}]
     if cleared:
         return Blocked(f"{', '.join(cleared)} cannot be cleared on a live pool: write the value that it is to have")
-    mark = _mark(wanted, context, pool.mark.nonce)
-    if not fields and mark.keep == pool.mark.keep:
+    mark = marked(wanted, context, pool.mark)
+    if not fields and mark.same_policy(pool.mark):
         return None
     reason = "policy changed"
     if fields:
@@ -190,6 +197,9 @@ def problems(pool: LivePool) -> tuple[str, ...]:
 def predict(wanted: Wanted | None, live: LivePool | None, action: Action) -> LivePool | None:
     """The pool after *action*, as the service documents it."""
     match action.verb:
+        case Verb.ADOPT | Verb.ORPHAN:
+            assert live is not None
+            return replace(live, mark=action.mark)
         case Verb.CREATE:
             assert wanted is not None
             return LivePool(

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.lifecycle.job import next_step
 from reconciler.lifecycle.steps import KEPT, Action, Blocked, Consents, Done, Policy, Step, Wait
-from reconciler.observed import Mark
+from reconciler.observed import Mark, TaskCounts
 
 
 def said(step: Step) -> str:
@@ -48,7 +48,7 @@ def test_a_job_that_leaves_the_manifests_is_terminated_then_waited_for_then_dele
     [
         ("active", "done"),
         ("enabling", "wait"),
-        ("disabling", "wait"),
+        ("disabling", "enable"),
         ("disabled", "enable"),
         ("terminating", "wait"),
         ("completed", "done"),
@@ -177,7 +177,7 @@ def test_what_may_change_is_patched_with_whole_values(world: Any, spec: dict[str
 
 
 def test_a_change_of_a_fixed_field_replaces_the_job(world: Any) -> None:
-    live = world.live_job(world.job())
+    live = world.live_job(world.job(), counts=TaskCounts(active=3))
     changed = world.job(jobReleaseTask={"commandLine": "other"})
     step = next_step(changed, live, world.context)
     assert isinstance(step, Action)

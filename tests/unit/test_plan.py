@@ -8,7 +8,7 @@ import pytest
 from reconciler.cli.show import PAST
 from reconciler.lifecycle.steps import Blocked, Verb
 from reconciler.model.desired import Key, Kind
-from reconciler.observed import LiveNode
+from reconciler.observed import LiveNode, TaskCounts
 from reconciler.plan import make_plan, too_much
 from reconciler.render.text import NO_CHANGES, plan_text, road_text, summary
 
@@ -63,7 +63,7 @@ def test_a_pool_that_owes_a_release_to_a_job_of_others_is_blocked(world: Any) ->
 
 
 def test_replacing_a_job_is_one_road(world: Any) -> None:
-    live = world.live_job(world.job(tasks=("t1",)))
+    live = world.live_job(world.job(tasks=("t1",)), counts=TaskCounts())
     wanted = world.job(tasks=("t1",), jobReleaseTask={"commandLine": "other"})
     plan = make_plan(world.desired(wanted), world.observed(live), world.context)
     assert roads(plan)["job/j"] == (
