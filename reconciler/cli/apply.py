@@ -70,4 +70,5 @@ async def plan_of(
         if arguments.replace:
             context = bind_replace(arguments, context, observed)
             observed = await look(there, desired, context, watch=False)
-    return make_plan(desired, observed, context), context
+    # A job whose time is over while the plan is carried out is for the next one: nobody has seen that it goes.
+    return make_plan(desired, observed, context), replace(context, due=observed.at)

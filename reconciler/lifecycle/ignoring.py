@@ -17,7 +17,7 @@ def beside(wanted: Wanted | None, live: Live | None) -> Wanted | None:
     spec, body = wanted.spec, dict(wanted.body)
     for text in wanted.lifecycle.ignoreChanges:
         path = parse(model, text)
-        kept = keeping(spec, live.spec, path)
+        kept = keeping(model, spec, live.spec, path)
         if kept == spec:
             continue
         spec, top = kept, path[0]

@@ -88,10 +88,11 @@ def may_expire(wanted: Wanted, job: LiveJob, context: Context) -> bool:
 
 
 def _is_over(limit: str, job: LiveJob, context: Context) -> bool:
-    if not job.ended or not context.now or duration.is_unlimited(limit):
+    by = context.due or context.now
+    if not job.ended or not by or duration.is_unlimited(limit):
         return False
     kept = timedelta(microseconds=duration.ticks(limit) // 10)
-    return datetime.fromisoformat(context.now) - datetime.fromisoformat(job.ended) >= kept
+    return datetime.fromisoformat(by) - datetime.fromisoformat(job.ended) >= kept
 
 
 def expiry(wanted: Wanted, job: LiveJob, context: Context) -> str | Wait | Blocked | None:

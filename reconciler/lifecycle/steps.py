@@ -130,7 +130,8 @@ class Context:
     objects go (destroy); for other objects the mark remembers them. *now* is when the account was looked at, ISO 8601
     UTC. *adopting* and *orphaning* name objects that are to get, or to lose, our mark. *ledger* has the runs that are
     over and gone, and *run* the one of the object at hand; *stores* are those that marks of ours name beside the one
-    in use. *check_tasks*: compare the tasks also of jobs whose tasks were confirmed.
+    in use. *due*: times to live that are over by then count; empty, by now. *check_tasks*: compare the tasks also of
+    jobs whose tasks were confirmed.
     """
 
     stack: str
@@ -147,6 +148,7 @@ class Context:
     run: Entry | None = None
     stores: frozenset[str] = frozenset()
     check_tasks: bool = False
+    due: str = ""
 
     def owns(self, live: Live) -> bool:
         return live.mark is not None and live.mark.stack == self.stack

@@ -54,17 +54,25 @@ def _refused(expected: str, text: str, hint: str = "") -> PydanticCustomError:
     return PydanticCustomError("expected", "{sentence}", {"sentence": f"expected {expected}, found {text!r}{hint}"})
 
 
-def keeping(wanted: Normal, live: Normal, path: Path) -> Normal:
+def keeping(model: type[Spec], wanted: Normal, live: Normal, path: Path) -> Normal:
     """*wanted* with the value that *live* has at *path*, or without one where it has none. A part whose whole is
     missing on one side is left as it is wanted."""
     head, *rest = path
     if not rest:
-        kept = {name: value for name, value in wanted.items() if name != head}
-        return {**kept, head: live[head]} if head in live else kept
+        return _with(wanted, head, live.get(head))
+    field = table(model)[head]
     ours, theirs = wanted.get(head), live.get(head)
-    if ours is None or theirs is None:
+    if field.keyed_by is not None:  # a list that is absent is an empty one
+        (item,) = rest
+        return _with(wanted, head, _with(ours or {}, item, (theirs or {}).get(item)) or None)
+    if ours is None or theirs is None or field.below is None:
         return wanted
-    return {**wanted, head: keeping(ours, theirs, tuple(rest))}
+    return {**wanted, head: keeping(field.below, ours, theirs, tuple(rest))}
+
+
+def _with(whole: Normal, name: str, value: object) -> Normal:
+    kept = {other: part for other, part in whole.items() if other != name}
+    return kept if value is None else {**kept, name: value}
 
 
 def without(spec: Normal, path: Path) -> Normal:

@@ -104,7 +104,7 @@ def _object(plan: Plan, entry: Entry, paint: Paint) -> Iterator[str]:
     source = f"  ({entry.wanted.source})" if entry.wanted else ""
     yield f"  {paint(symbol, style)} {paint(entry.address, 'bold')}: {paint(word, style)}{paint(source, 'dim')}"
     why = entry.actions[0].reason
-    if why and kind_of_change(entry) != "add":
+    if why and entry.verbs[0] is not Verb.CREATE:
         yield f"      why:  {why}"
     yield f"      road: {road_text(entry.road)}"
     before = plan.waits_for(entry.key)
