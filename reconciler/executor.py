@@ -206,11 +206,11 @@ class Run:
         return "out of time" if self.clock.now() >= self._deadline else ""
 
     async def _pass(self) -> Pass:
-        # Another run of the stack may have removed a job meanwhile; without this it would be created again.
-        self.context = replace(self.context, ledger=await self.store.ledger())
         observed = await self._patiently(
             lambda: look(self.reader, self.desired, self.context, watch=self.settings.work)
         )
+        # After the account: a run is written down before its job is removed, so one that was seen to be gone is known.
+        self.context = replace(self.context, ledger=await self.store.ledger())
         plan = make_plan(self.desired, observed, self.context)
         jobs = (key for key in self.desired.objects if key in observed.jobs)
         self._worked |= {key for key in jobs if observed.jobs[key].state != "completed"}

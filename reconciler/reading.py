@@ -54,7 +54,8 @@ def for_decisions(desired: Desired, observed: Observed, context: Context) -> Rea
         wanted = ignoring.beside(desired.objects.get(key), job)
         if job.releases and job.state != "completed" and job.pool in shrinking:
             nodes.add(key)
-        if job.state == "deleting" or job.schedule is not None or not context.owns(job):
+        ours = context.owns(job) or (key in context.adopting and job.mark is None)
+        if job.state == "deleting" or job.schedule is not None or not ours:
             continue
         if wanted is not None and _compares_tasks(wanted, job, context):
             (ids if task_life.are_listed_by_id(wanted, job) else tasks).add(key)

@@ -64,9 +64,9 @@ async def plan_of(
 
         desired = concealed(desired)
     async with account(target) as there:
-        ledger = await store_of(target, desired.stack).ledger()
-        context = replace(context_of(arguments, desired.stack), ledger=ledger)
+        context = context_of(arguments, desired.stack)
         observed = await look(there, desired, context, watch=False)
+        context = replace(context, ledger=await store_of(target, desired.stack).ledger())
         if arguments.replace:
             context = bind_replace(arguments, context, observed)
             observed = await look(there, desired, context, watch=False)

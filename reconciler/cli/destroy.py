@@ -78,9 +78,9 @@ async def _look(target: "Target", nothing: "Desired", context: "Context") -> "tu
     from reconciler.cli.stack import account, store_of
     from reconciler.executor import look
 
-    context = replace(context, ledger=await store_of(target, nothing.stack).ledger())
     async with account(target) as there:
-        return await look(there, nothing, context, watch=False), context
+        observed = await look(there, nothing, context, watch=False)
+    return observed, replace(context, ledger=await store_of(target, nothing.stack).ledger())
 
 
 def _agreed(plan: "Plan") -> "frozenset[Key]":

@@ -54,15 +54,17 @@ async def _status(desired: "Desired | None", address: str | None, target: "Targe
 
 
 async def _manifests(there: "Account", desired: "Desired", target: "Target") -> int:
+    from dataclasses import replace
+
     from reconciler.cli.stack import store_of
     from reconciler.executor import look, read_results
     from reconciler.lifecycle.steps import Context
     from reconciler.plan import make_plan
     from reconciler.status import health, sync
 
-    ledger = await store_of(target, desired.stack).ledger()
-    context = Context(desired.stack.name, desired.stack.prunes, ledger=ledger)
+    context = Context(desired.stack.name, desired.stack.prunes)
     observed = await look(there, desired, context, watch=False)
+    context = replace(context, ledger=await store_of(target, desired.stack).ledger())
     observed = await read_results(there, observed, frozenset(desired.objects) & observed.jobs.keys())
     plan = make_plan(desired, observed, context)
     rows, found = [], []
