@@ -5,6 +5,7 @@ ReconcilerError
 ├── ManifestErrors    the manifests are wrong: every finding of every file at once; nothing was sent (exit 64)
 ├── UnsafePlan        the plan is sound but needs consent: which limit, by how much, how to allow it
 ├── TargetError       no account could be reached or chosen
+├── StoreError        what we keep for ourselves cannot be read or written
 ├── NotThere          the account holds nothing at the address that was asked for
 └── BatchError        the service said no
     ├── Transient     the same request may work later (timeout, 408, 429, 5xx)
@@ -27,6 +28,10 @@ class UsageError(ReconcilerError):
 
 class TargetError(ReconcilerError):
     """The account could not be chosen or reached."""
+
+
+class StoreError(ReconcilerError):
+    """The ledger cannot be read or written. What cannot be read is never taken for empty."""
 
 
 class NotThere(ReconcilerError):

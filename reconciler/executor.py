@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Protocol, TypeVar
 
-from reconciler.errors import BatchError, Denied, Missing, Moved, Rejected, Transient
+from reconciler.errors import BatchError, Denied, Missing, Moved, Rejected, StoreError, Transient
 from reconciler.lifecycle.steps import HARMLESS, NODE_VERBS, Action, Context, Verb, Wait
 from reconciler.model.desired import Desired, Key
 from reconciler.observed import LiveJob, LivePool, NodeRun, Observed
 from reconciler.plan import Entry, Plan, make_plan
-from reconciler.ports import BatchReader, BatchWriter, Clock, Journal
+from reconciler.ports import BatchReader, BatchWriter, Clock, Journal, StateStore
 from reconciler.reading import Reading, for_decisions, for_results, for_watching
 from reconciler.status import Outcome, Progress, cannot_go_on, progress
 
@@ -173,6 +173,7 @@ class Run:
     writer: BatchWriter
     clock: Clock
     journal: Journal
+    store: StateStore
     events: Events
     desired: Desired
     context: Context
@@ -231,6 +232,8 @@ class Run:
         observed = await self._patiently(
             lambda: look(self.reader, self.desired, self.context, watch=self.settings.work)
         )
+        # After the account: a run is written down before its job is removed, so one that was seen to be gone is known.
+        self.context = replace(self.context, ledger=await self.store.ledger())
         plan = make_plan(self.desired, observed, self.context)
         jobs = (key for key in self.desired.objects if key in observed.jobs)
         self._worked |= {key for key in jobs if observed.jobs[key].state != "completed"}
@@ -320,17 +323,17 @@ class Run:
     async def _act(self, entry: Entry, action: Action) -> Outcome:
         error: BatchError | None = None
         try:
-            if action.verb is Verb.DELETE and action.receipt is not None:
-                nodes = [asdict(run) for run in action.receipt]
-                self.journal.write("release-receipt", object=entry.address, nodes=nodes)
-                self.events.receipt(entry.address, action.receipt)
-            await self.writer.send(entry.key, entry.live.name if entry.live else _name(entry), action)
+            await self._write_down(entry, action)
+            if action.verb is Verb.FORGET:
+                await self.store.forget(entry.key)
+            else:
+                await self.writer.send(entry.key, entry.live.name if entry.live else _name(entry), action)
         except Missing as missing:
             error = None if action.verb is Verb.DELETE else missing
         except BatchError as refused:
             error = refused
-        except OSError as broken:
-            error = Rejected(f"write the receipt of {entry.address}", str(broken))
+        except (OSError, StoreError) as broken:
+            error = Rejected(f"write down what becomes of {entry.address}", str(broken))
         said = str(error) if error else None
         try:
             self.journal.write("action", object=entry.address, verb=action.verb, reason=action.reason, error=said)
@@ -339,6 +342,15 @@ class Run:
                 f"{action.verb} {entry.address} was done, but not written to the journal", str(broken)
             )
         return Outcome(entry.key, entry.address, action, error, self.clock.utc())
+
+    async def _write_down(self, entry: Entry, action: Action) -> None:
+        """What the request would erase is on the disk before it is sent."""
+        if action.run is not None:
+            await self.store.record(action.run)
+        if action.verb is Verb.DELETE and action.receipt is not None:
+            nodes = [asdict(run) for run in action.receipt]
+            self.journal.write("release-receipt", object=entry.address, nodes=nodes)
+            self.events.receipt(entry.address, action.receipt)
 
     def _note(self, outcome: Outcome) -> None:
         """What an outcome means for the object: go on, look again, back off, or leave it."""
@@ -350,14 +362,14 @@ class Run:
                 self.outcomes.append(outcome)
                 self.events.acted(outcome)
             case Moved() | Missing() as error:
-                self._lose_patience(key, outcome.address, str(error))
+                self._lose_patience(key, outcome.address, _said(outcome.action, error))
             case Transient() as error if trouble.tries + 1 < TRIES:
                 trouble.tries += 1
                 seconds = _back_off(trouble.tries, error)
                 trouble.not_before = self.clock.now() + seconds
                 self.events.retried(outcome.address, error, seconds)
             case error:
-                self._give_up(key, outcome.address, str(error))
+                self._give_up(key, outcome.address, _said(outcome.action, error))
 
     def _waiting(self, this: Pass) -> tuple[str, ...]:
         """What the run is waiting for, in words; empty when nothing will change by itself."""
@@ -408,6 +420,10 @@ class Run:
         return Result(end, this, outcomes, failures, waiting, worked, stopped, stuck)
 
 
+def _said(action: Action, error: BatchError) -> str:
+    return f"{error}; {action.hint}" if action.hint else str(error)
+
+
 def _name(entry: Entry) -> str:
     assert entry.wanted is not None
     return entry.wanted.name
@@ -446,6 +462,8 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
         try:
             if key in reading.counts and there.counts is None:
                 there = replace(there, counts=await reader.task_counts(there))
+            if key in reading.ids and there.ids is None:
+                there = replace(there, ids=await reader.task_ids(there))
             if key in reading.tasks and there.tasks is None:
                 there = replace(there, tasks=await reader.tasks(there))
             if key in reading.runs and there.nodes is None:
@@ -477,7 +495,7 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
         async with gate:
             return await work
 
-    keys = sorted((reading.counts | reading.tasks | reading.runs) & observed.jobs.keys())
+    keys = sorted((reading.counts | reading.tasks | reading.ids | reading.runs) & observed.jobs.keys())
     jobs = await asyncio.gather(*(bounded(job(key)) for key in keys))
     pools = await asyncio.gather(
         *(bounded(pool(key)) for key in sorted((reading.nodes | reading.formulas.keys()) & observed.pools.keys()))

@@ -38,10 +38,12 @@ class Mark:
     """Our metadata item on an object.
 
     *spec* is the digest of the manifest last written; *tasks* the digest of the tasks, set once all of them were
-    confirmed; *nonce* tells our own create from somebody else's after a lost answer; *keep* and *hold* are the
-    policies that must outlive the manifest (preventDestroy, onReleaseFailure: Hold). Of a pool, *written* is when its
-    start task or packages last changed (ISO 8601 UTC), and *aside* holds the prints of nodes that we took off
-    scheduling: those we put back, and no others.
+    confirmed; *nonce* tells our own create from somebody else's after a lost answer; *keep*, *hold* and *orphan* are
+    the policies that must outlive the manifest (preventDestroy, onReleaseFailure: Hold, deletionPolicy: Orphan). Of a
+    pool, *written* is when its start task or packages last changed (ISO 8601 UTC), and *aside* holds the prints of
+    nodes that we took off scheduling: those we put back, and no others. *store* names the store whose ledger will
+    remember a job with a time to live. *retried* says for which manifest failed tasks were reactivated; while that is
+    going on `@` and the end of the last of them follow.
     """
 
     stack: str
@@ -50,15 +52,22 @@ class Mark:
     nonce: str = ""
     keep: bool = False
     hold: bool = True
+    orphan: bool = False
     written: str = ""
     aside: frozenset[str] = frozenset()
+    store: str = ""
+    retried: str = ""
 
     def __str__(self) -> str:
-        flags = f"{'k' if self.keep else ''}{'h' if self.hold else ''}"
+        flags = f"{'k' if self.keep else ''}{'h' if self.hold else ''}{'o' if self.orphan else ''}"
         text = f"v1;stack={self.stack};spec={self.spec};tasks={self.tasks};nonce={self.nonce};policy={flags}"
-        written = f";written={self.written}" if self.written else ""
-        aside = f";aside={''.join(sorted(self.aside))}" if self.aside else ""
-        return text + written + aside
+        more = {
+            "written": self.written,
+            "aside": "".join(sorted(self.aside)),
+            "store": self.store,
+            "re": self.retried,
+        }
+        return text + "".join(f";{name}={value}" for name, value in more.items() if value)
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
@@ -76,12 +85,15 @@ class Mark:
             nonce=values.get("nonce", ""),
             keep="k" in flags,
             hold="h" in flags,
+            orphan="o" in flags,
             written=_time(values.get("written", "")),
             aside=frozenset(aside[at : at + PRINT] for at in range(0, len(aside), PRINT)),
+            store=values.get("store", ""),
+            retried=values.get("re", ""),
         )
 
     def same_policy(self, other: "Mark") -> bool:
-        return (self.keep, self.hold) == (other.keep, other.hold)
+        return (self.keep, self.hold, self.orphan) == (other.keep, other.hold, other.orphan)
 
 
 def _time(text: str) -> str:
@@ -147,6 +159,7 @@ class LiveTask:
     exit_code: int | None = None
     failed: bool = False
     failure: str = ""
+    ended: str = ""
 
     @property
     def id(self) -> str:
@@ -155,6 +168,10 @@ class LiveTask:
     @property
     def is_over(self) -> bool:
         return self.state == "completed"
+
+    @property
+    def runs(self) -> bool:
+        return self.state in ("preparing", "running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,8 +317,9 @@ class LivePool(Live):
 
 @dataclass(frozen=True)
 class LiveJob(Live):
-    """A job. *tasks*, *nodes* and *counts* are None until asked for; *nodes* is empty when none ran anything. *ended*
-    is ISO 8601 UTC, empty while it has not."""
+    """A job. *tasks*, *ids*, *nodes* and *counts* are None until asked for; *nodes* is empty when none ran anything.
+    *ids* are those of its tasks, folded; *as_declared* those that a forecast adds or changes. *ended* is ISO 8601 UTC,
+    empty while it has not."""
 
     terminate_reason: str = ""
     scheduling_error: str = ""
@@ -309,6 +327,8 @@ class LiveJob(Live):
     tasks: Mapping[str, LiveTask] | None = None
     nodes: tuple[NodeRun, ...] | None = None
     counts: TaskCounts | None = None
+    ids: frozenset[str] | None = None
+    as_declared: frozenset[str] = frozenset()
 
     @property
     def pool(self) -> Key | None:

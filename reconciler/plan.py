@@ -8,14 +8,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Generic, TypeVar
 
+from reconciler import ledger
 from reconciler.diff import Change, FieldChange
+from reconciler.lifecycle import ignoring
 from reconciler.lifecycle import job as job_life
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle import schedule as schedule_life
-from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Policy, Step, Verb, Wait
+from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait, policy_of
 from reconciler.model.desired import Desired, Key, Kind, Wanted, digest
 from reconciler.model.field import ChangeKind
 from reconciler.observed import Debt, Live, LiveJob, LivePool, LiveSchedule, Observed, debts_on, tenants_of
+
+__all__ = ["Entry", "Plan", "leaving_children", "make_plan", "policy_of", "too_much"]
 
 L = TypeVar("L", LiveJob, LivePool, LiveSchedule)
 
@@ -60,6 +64,11 @@ class Entry:
     @property
     def removes(self) -> bool:
         return Verb.DELETE in self.verbs
+
+    @property
+    def expires(self) -> bool:
+        """Whether its time to live is over: a removal that its own manifest asks for."""
+        return any(action.run is not None for action in self.actions)
 
     @property
     def shrinks(self) -> bool:
@@ -125,13 +134,15 @@ class Plan:
 def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
     """Decide for every object that is declared or ours."""
     observed = observed.with_children()
-    context = replace(context, now=observed.at)
+    context = replace(context, now=observed.at, stores=_other_stores(observed, context))
     schedules = {
         key: _schedule_entry(desired.objects.get(key), observed.schedules.get(key), context)
         for key in _keys(Kind.JOB_SCHEDULE, desired, observed, context)
     }
     jobs = {
-        key: _job_entry(desired.objects.get(key), observed.jobs.get(key), context)
+        key: _job_entry(
+            desired.objects.get(key), observed.jobs.get(key), replace(context, run=context.ledger.entries.get(key))
+        )
         for key in _keys(Kind.JOB, desired, observed, context)
     }
     for entry in schedules.values():
@@ -146,22 +157,19 @@ def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
     return Plan(entries, _order(entries, observed), desired.stack.name, owned, observed.unread)
 
 
-def policy_of(wanted: Wanted) -> Policy:
-    """What a manifest says for the time when its object goes."""
-    match wanted.key.kind:
-        case Kind.POOL:
-            return pool_life.policy_of(wanted)
-        case Kind.JOB:
-            return job_life.policy_of(wanted)
-        case Kind.JOB_SCHEDULE:
-            return schedule_life.policy_of(wanted)
-
-
 def _keys(kind: Kind, desired: Desired, observed: Observed, context: Context) -> list[Key]:
     """Every object the plan speaks of: declared ones, and ours that are not declared."""
     declared = {key for key in desired.objects if key.kind is kind}
     ours = {key for key, thing in observed.of(kind).items() if context.owns(thing) and not _is_child(thing)}
-    return sorted(declared | ours)
+    over = {key for key, run in context.ledger.entries.items() if key.kind is kind and run.stack == context.stack}
+    return sorted(declared | ours | {key for key in over if key not in observed.of(kind)})
+
+
+def _other_stores(observed: Observed, context: Context) -> frozenset[str]:
+    """Stores beside the one in use that marks of ours name: what their ledgers remember is not known here."""
+    marks = (live.mark for kind in Kind for live in observed.of(kind).values() if context.owns(live))
+    named = frozenset(mark.store for mark in marks if mark is not None and mark.store)
+    return named - {context.ledger.store_id}
 
 
 def _is_child(live: Live) -> bool:
@@ -173,6 +181,7 @@ def leaving_children(
     wanted: Wanted | None, schedule: LiveSchedule, context: Context
 ) -> tuple[str, tuple[LiveJob, ...]]:
     """Jobs of a schedule that go, and why: all of them when it goes itself, else those beyond its history limits."""
+    wanted = ignoring.beside(wanted, schedule)
     reason = schedule_life.departure(wanted, schedule, context)
     if reason is not None:
         return f"its schedule goes ({reason})", schedule.children
@@ -223,8 +232,15 @@ def _needed(entry: Entry, entries: Mapping[Key, Entry]) -> Entry:
         and job.live.state in job_life.UNFINISHED
         and not job.removes
         and Verb.TERMINATE not in job.verbs
+        and not _leaves(job)
     ]
     return _blocked(entry, f"{', '.join(staying)} stays and needs it") if staying else entry
+
+
+def _leaves(entry: Entry) -> bool:
+    """Whether a job is on its way to another pool."""
+    leaving = Verb.UPDATE in entry.verbs and entry.blocked is None
+    return leaving and any(row.name == "poolInfo.poolId" for row in entry.changes)
 
 
 def _blocked(entry: Entry, reason: str) -> Entry:
@@ -247,12 +263,22 @@ def _goes(debt: Debt, jobs: Mapping[Key, Entry]) -> bool:
 
 def _job_entry(wanted: Wanted | None, live: LiveJob | None, context: Context) -> Entry:
     road = _road(_JOB, wanted, live, context)
+    if wanted is None and live is None:
+        return _past_entry(road, context)
+    wanted = ignoring.beside(wanted, live)
     change = job_life.job_diff(wanted, live) if wanted and live and context.owns(live) else Change()
     return _entry(wanted, live, road, change)
 
 
+def _past_entry(road: tuple[Step, ...], context: Context) -> Entry:
+    """The entry of a job that is neither declared nor there, and of which the ledger knows."""
+    assert context.run is not None
+    return Entry(context.run.key, f"{context.run.key.kind}/{context.run.name}", road[0], road, None, None)
+
+
 def _schedule_entry(wanted: Wanted | None, live: LiveSchedule | None, context: Context) -> Entry:
     road = _road(_SCHEDULE, wanted, live, context)
+    wanted = ignoring.beside(wanted, live)
     change = schedule_life.schedule_diff(wanted, live) if wanted and live and context.owns(live) else Change()
     entry = _entry(wanted, live, road, change)
     if live is None or not any(row.kind is ChangeKind.NEXT_RUN for row in entry.changes):
@@ -264,6 +290,7 @@ def _schedule_entry(wanted: Wanted | None, live: LiveSchedule | None, context: C
 
 def _pool_entry(wanted: Wanted | None, live: LivePool | None, context: Context) -> Entry:
     road = _road(_POOL, wanted, live, context)
+    wanted = ignoring.beside(wanted, live)
     change = pool_life.pool_diff(wanted, live) if wanted and live and context.owns(live) else Change()
     entry = _entry(wanted, live, road, change)
     return replace(entry, notes=(*entry.notes, *pool_life.notes(wanted, live, change)))
@@ -287,11 +314,12 @@ def _road(life: _Life[L], wanted: Wanted | None, live: L | None, context: Contex
     """Every step from here to the end, each taken on what the one before is documented to leave behind."""
     road: list[Step] = []
     while len(road) < LONGEST_ROAD:
-        step = life.next_step(wanted, live, context)
+        here = ignoring.beside(wanted, live)
+        step = life.next_step(here, live, context)
         road.append(step)
         match step:
             case Action():
-                live = life.predict(wanted, live, step)
+                live, context = life.predict(here, live, step), replace(context, run=_run_after(step, context))
             case Wait():
                 live, context = life.outwait(live), _after_waiting(context)
             case _:
@@ -303,6 +331,11 @@ def _after_waiting(context: Context) -> Context:
     """What jobs that end owed is paid by then, and what ran on the nodes has ended."""
     debts = tuple(debt for debt in context.debts if not debt.ending)
     return replace(context, debts=debts, tenants=tuple(replace(t, busy=frozenset()) for t in context.tenants))
+
+
+def _run_after(action: Action, context: Context) -> ledger.Entry | None:
+    """What the ledger will say of the object once *action* is done."""
+    return None if action.verb is Verb.FORGET else action.run or context.run
 
 
 def _entry(wanted: Wanted | None, live: Live | None, road: tuple[Step, ...], change: Change) -> Entry:
@@ -341,16 +374,21 @@ def _order(entries: Mapping[Key, Entry], observed: Observed) -> dict[Key, frozen
                     after.setdefault(pool, set()).add(key)
             elif entries[pool].removes:
                 after.setdefault(pool, set()).add(key)
-            elif creates:
+            elif creates or (isinstance(entry.step, Action) and _goes_to(entry, pool)):
                 after.setdefault(key, set()).add(pool)
     return {key: frozenset(before) for key, before in after.items()}
+
+
+def _goes_to(entry: Entry, pool: Key) -> bool:
+    """Whether a job moves to *pool*: it is not disabled for a pool that is not there yet."""
+    return _leaves(entry) and isinstance(entry.live, LiveJob) and entry.live.pool != pool
 
 
 def _pools_of(entry: Entry) -> set[Key]:
     pools = {entry.live.pool} if isinstance(entry.live, LiveJob | LiveSchedule) else set()
     if entry.wanted is not None:
         spec = entry.wanted.spec.get("jobSpecification", entry.wanted.spec)
-        if named := spec["poolInfo"].get("poolId"):
+        if named := (spec.get("poolInfo") or {}).get("poolId"):
             pools.add(Key.of(Kind.POOL, named))
     return {pool for pool in pools if pool is not None}
 
@@ -361,7 +399,7 @@ def too_much(plan: Plan, desired: Desired, allowed: int | None) -> str | None:
     More than 30 % of the owned objects and at least 10 of them, or more than the Stack's limit; a source without any
     object never prunes. None when *allowed* covers it.
     """
-    removed = sum(entry.removes and entry.parent is None for entry in plan.entries.values())
+    removed = sum(entry.removes and entry.parent is None and not entry.expires for entry in plan.entries.values())
     limit = allowed if allowed is not None else desired.stack.max_deletes
     if removed == 0 or (limit is not None and removed <= limit):
         return None

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
+from reconciler.ledger import Entry, Ledger
 from reconciler.lifecycle.steps import Action
 from reconciler.model.desired import Key
 from reconciler.observed import LiveJob, LiveNode, LivePool, LiveTask, NodeRun, Observed, TaskCounts
@@ -16,6 +17,9 @@ class BatchReader(Protocol):
 
     async def tasks(self, job: LiveJob) -> Mapping[str, LiveTask]:
         """The tasks of a job by folded id."""
+
+    async def task_ids(self, job: LiveJob) -> frozenset[str]:
+        """The folded ids of the tasks of a job."""
 
     async def node_runs(self, job: LiveJob) -> tuple[NodeRun, ...]:
         """Preparation and release per node; empty for a job that has neither."""
@@ -61,3 +65,19 @@ class Journal(Protocol):
 
     def write(self, event: str, /, **facts: Any) -> None:
         """Append one event."""
+
+
+class StateStore(Protocol):
+    """Where it is remembered which jobs ran to their end and were removed. Each method raises StoreError."""
+
+    async def prepare(self) -> None:
+        """Give the store its name, so that marks can say it."""
+
+    async def ledger(self) -> Ledger:
+        """What is remembered of the stack."""
+
+    async def record(self, entry: Entry) -> None:
+        """Remember a run; it is safe when this returns."""
+
+    async def forget(self, key: Key) -> None:
+        """Remember a run no longer."""

@@ -7,7 +7,10 @@ on the screen depends on it.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from reconciler.lifecycle import ignoring, runs
+from reconciler.lifecycle import job as job_life
 from reconciler.lifecycle import pool as pool_life
+from reconciler.lifecycle import tasks as task_life
 from reconciler.lifecycle.job import UNFINISHED
 from reconciler.lifecycle.steps import Context
 from reconciler.model.desired import Desired, Key, Wanted
@@ -18,10 +21,11 @@ from reconciler.plan import leaving_children
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Keys of objects whose details are needed: tasks and counts of jobs, preparation and release per node of jobs,
-    the nodes of pools; and autoscale formulas that the service is to evaluate on pools, by pool."""
+    """Keys of objects whose details are needed: tasks, only their ids, and counts of jobs, preparation and release per
+    node of jobs, the nodes of pools; and autoscale formulas that the service is to evaluate on pools, by pool."""
 
     tasks: frozenset[Key] = frozenset()
+    ids: frozenset[Key] = frozenset()
     counts: frozenset[Key] = frozenset()
     runs: frozenset[Key] = frozenset()
     nodes: frozenset[Key] = frozenset()
@@ -31,33 +35,59 @@ class Reading:
 def for_decisions(desired: Desired, observed: Observed, context: Context) -> Reading:
     """What `make_plan` needs to know."""
     context = replace(context, now=observed.at)
-    wanted_pools = [(desired.objects.get(key), pool) for key, pool in observed.pools.items()]
+    wanted_pools = [(ignoring.beside(desired.objects.get(key), pool), pool) for key, pool in observed.pools.items()]
     handled = {pool.key for wanted, pool in wanted_pools if pool_life.needs_nodes(wanted, pool, context)}
     tried = ((pool.key, pool_life.formula_to_try(wanted, pool, context)) for wanted, pool in wanted_pools)
     formulas = {key: formula for key, formula in tried if formula is not None}
-    tasks, runs, counts = set(), set(), set()
+    tasks: set[Key] = set()
+    ids: set[Key] = set()
+    nodes: set[Key] = set()
+    counts: set[Key] = set()
     for key, schedule in observed.schedules.items():
         if not context.owns(schedule):
             continue
         # To know which ended jobs the history keeps, whether they failed; of those that go, what their nodes did.
         wanted = desired.objects.get(key)
         _, leaving = leaving_children(wanted, schedule, context)
-        runs |= {job.key for job in leaving if job.prepares and job.state in ("terminating", "completed")}
+        nodes |= {job.key for job in leaving if job.prepares and job.state in ("terminating", "completed")}
         counts |= _history(wanted, schedule)
     for key, job in observed.jobs.items():
-        wanted = desired.objects.get(key)
+        wanted = ignoring.beside(desired.objects.get(key), job)
         if (job.prepares or job.releases) and job.state != "completed" and job.pool in handled:
-            runs.add(key)
-        if job.state == "deleting" or job.schedule is not None or not context.owns(job):
+            nodes.add(key)
+        ours = context.owns(job) or (key in context.adopting and job.mark is None)
+        if job.state == "deleting" or job.schedule is not None or not ours:
             continue
-        if wanted is not None and wanted.tasks and job.mark is not None and job.mark.tasks != wanted.tasks_digest:
-            tasks.add(key)
+        if wanted is not None and _compares_tasks(wanted, job, context):
+            (ids if task_life.are_listed_by_id(wanted, job) else tasks).add(key)
         # The receipt of a job that may go, and the nodes that a terminating one is waiting for.
         if job.prepares and (
-            job.state == "terminating" or (job.state == "completed" and _may_go(desired, job, context))
+            job.state == "terminating" or (job.state == "completed" and _may_go(wanted, job, context))
         ):
-            runs.add(key)
-    return Reading(frozenset(tasks), frozenset(counts), frozenset(runs), frozenset(handled), formulas)
+            nodes.add(key)
+        if wanted is None:
+            continue
+        if job_life.makes_way(wanted, job, context) or runs.may_expire(wanted, job, context):
+            counts.add(key)  # tasks that would be killed; how it ended
+        if job.prepares and (job_life.leaves_its_pool(wanted, job) or runs.may_expire(wanted, job, context)):
+            nodes.add(key)
+    return Reading(
+        tasks=frozenset(tasks),
+        ids=frozenset(ids),
+        counts=frozenset(counts),
+        runs=frozenset(nodes),
+        nodes=frozenset(handled),
+        formulas=formulas,
+    )
+
+
+def _compares_tasks(wanted: Wanted, job: LiveJob, context: Context) -> bool:
+    """Whether the tasks of a job have to be listed: the mark does not say that they are as declared."""
+    if job.state == "completed":
+        return bool(wanted.tasks) and not task_life.are_in(wanted, job)
+    if task_life.are_settled(wanted, job, context):
+        return False
+    return bool(wanted.tasks) or job.mark is None or task_life.looks_for_others(wanted)
 
 
 def _history(wanted: Wanted | None, schedule: LiveSchedule) -> set[Key]:
@@ -69,8 +99,7 @@ def _history(wanted: Wanted | None, schedule: LiveSchedule) -> set[Key]:
     return set(ended) if len(ended) > min(keep.success, keep.failure) else set()
 
 
-def _may_go(desired: Desired, job: LiveJob, context: Context) -> bool:
-    wanted = desired.objects.get(job.key)
+def _may_go(wanted: Wanted | None, job: LiveJob, context: Context) -> bool:
     if wanted is None:
         return context.removes(job.key)
     return wanted.spec != job.spec or (job.key, job.guard.born) in context.consents.replace
@@ -97,7 +126,7 @@ def for_watching(desired: Desired, observed: Observed) -> Reading:
             runs.add(key)
             if job.pool is not None and job.pool in observed.pools:
                 nodes.add(job.pool)
-    return Reading(frozenset(tasks), frozenset(counts), frozenset(runs), frozenset(nodes))
+    return Reading(tasks=frozenset(tasks), counts=frozenset(counts), runs=frozenset(runs), nodes=frozenset(nodes))
 
 
 def for_results(observed: Observed, jobs: frozenset[Key]) -> Reading:

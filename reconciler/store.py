@@ -1,16 +1,28 @@
-"""What must outlive the objects: the journal, with the receipt of every job that was deleted.
+"""What must outlive the objects: the journal, with the receipt of every job that was deleted, and the ledger of jobs
+that ran to their end and were removed.
 
-A folder under the user's state directory, one for each account and stack; JSON lines, one event a line, appended and
-flushed to the disk before the request that would erase the evidence. A folder serves the processes of one machine.
+A folder under the user's state directory, one for each account and stack. The journal is JSON lines, one event a line,
+appended; the ledger one file for each job, so that two processes never write the same one. Both are flushed to the disk
+before the request that would erase the evidence. A folder serves the processes of one machine.
 """
 
 import json
 import os
 import re
-from collections.abc import Mapping
+import secrets
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from reconciler.errors import StoreError
+from reconciler.ledger import Entry, Ledger
+from reconciler.model.desired import Key, Kind
+
+LEDGER_FORMAT: Final = 1
 
 
 def state_directory(environment: Mapping[str, str]) -> Path:
@@ -19,12 +31,16 @@ def state_directory(environment: Mapping[str, str]) -> Path:
     return Path(base) / "reconciler"
 
 
+def stack_folder(state: Path, endpoint: str, stack: str) -> Path:
+    """Where the state of one stack in one account lives."""
+    return state / "stacks" / re.sub(r"[^A-Za-z0-9.-]+", "_", endpoint.split("://")[-1]) / stack
+
+
 class FolderJournal:
     """A Journal in a folder. The file is private to the user: it names nodes and commands' results."""
 
     def __init__(self, state: Path, endpoint: str, stack: str) -> None:
-        account = re.sub(r"[^A-Za-z0-9.-]+", "_", endpoint.split("://")[-1])
-        self.path = state / "stacks" / account / stack / "journal.jsonl"
+        self.path = stack_folder(state, endpoint, stack) / "journal.jsonl"
 
     def write(self, event: str, /, **facts: Any) -> None:
         """Append one event, on the disk when this returns. Raises OSError when it cannot be written."""
@@ -39,3 +55,98 @@ class FolderJournal:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+class FolderStore:
+    """A StateStore in a folder: `ledger/<kind>-<id>.json` for each run that is remembered, `store-id` for its name."""
+
+    def __init__(self, state: Path, endpoint: str, stack: str) -> None:
+        self._folder = stack_folder(state, endpoint, stack)
+        self._stack = stack
+
+    async def prepare(self) -> None:
+        """Give the store its name, unless it has one."""
+        with _told(f"name the store {self._folder}"):
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            written = _written(self._folder, secrets.token_hex(4))
+            try:
+                os.link(written, self._folder / "store-id")  # fails where another process was first
+                _flush(self._folder)
+            except FileExistsError:
+                pass  # the name that is there counts
+            finally:
+                written.unlink()
+
+    async def ledger(self) -> Ledger:
+        """What is remembered; an empty ledger without a name where nothing was ever written."""
+        with _told(f"read the ledger in {self._folder}"):
+            found = map(self._entry, sorted((self._folder / "ledger").glob("*.json")))
+            return Ledger({entry.key: entry for entry in found}, self._name())
+
+    def _name(self) -> str:
+        path = self._folder / "store-id"
+        return path.read_text("ascii").strip() if path.exists() else ""
+
+    def _entry(self, path: Path) -> Entry:
+        raw = json.loads(path.read_text("utf-8"))
+        if raw["format_version"] != LEDGER_FORMAT:
+            raise ValueError(
+                f"{path.name} is of format {raw['format_version']}, and this version reads {LEDGER_FORMAT}"
+            )
+        return Entry(
+            stack=raw["stack"],
+            key=Key.of(Kind(raw["kind"]), raw["name"]),
+            name=raw["name"],
+            run_digest=raw["run_digest"],
+            tasks_digest=raw["tasks_digest"],
+            born=raw["born"],
+            ended=raw["ended"],
+            result=raw["result"],
+        )
+
+    async def record(self, entry: Entry) -> None:
+        """Remember a run. It is on the disk, whole, when this returns."""
+        facts = {name: value for name, value in asdict(entry).items() if name != "key"}
+        text = json.dumps({"format_version": LEDGER_FORMAT, "kind": entry.key.kind, **facts}, indent=2)
+        with _told(f"write the ledger in {self._folder}"):
+            folder = self._folder / "ledger"
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _written(folder, text + "\n").replace(self._path(entry.key))
+            _flush(folder)
+
+    async def forget(self, key: Key) -> None:
+        """Remember a run no longer; nothing happens where none is remembered."""
+        with _told(f"write the ledger in {self._folder}"):
+            self._path(key).unlink(missing_ok=True)
+            if (self._folder / "ledger").exists():
+                _flush(self._folder / "ledger")
+
+    def _path(self, key: Key) -> Path:
+        return self._folder / "ledger" / f"{key.kind}-{key.id}.json"
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{what}: {error or type(error).__name__}") from error
+
+
+def _written(folder: Path, text: str) -> Path:
+    """A new file of *folder* with *text*, on the disk, private to the user."""
+    number, name = tempfile.mkstemp(dir=folder, prefix=".new-")
+    with os.fdopen(number, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(name)
+
+
+def _flush(folder: Path) -> None:
+    """A name in a folder is on the disk once the folder is."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

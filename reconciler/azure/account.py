@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ from reconciler.azure.answers import (
     time_of,
 )
 from reconciler.azure.refusals import check_added, translated, understanding
-from reconciler.errors import BatchError, Moved, Rejected, TargetError, Transient
+from reconciler.errors import BatchError, Missing, Moved, Rejected, TargetError, Transient
 from reconciler.lifecycle.steps import Action, Verb
 from reconciler.model.desired import Key, Kind, Task
 from reconciler.observed import (
@@ -124,6 +124,12 @@ class Account:
         rows = await self._list(path, f"list the tasks of {job.address}")
         return {task.id: task for task in map(task_of, rows)}
 
+    async def task_ids(self, job: LiveJob) -> frozenset[str]:
+        """The folded ids of the tasks of a job."""
+        path = f"/jobs/{_quote(job.name)}/tasks"
+        rows = await self._list(path, f"list the tasks of {job.address}", {"$select": "id"})
+        return frozenset(row["id"].lower() for row in rows)
+
     async def node_runs(self, job: LiveJob) -> tuple[NodeRun, ...]:
         """Preparation and release per node; empty for a job that has neither (the service then answers 409)."""
         if not job.prepares and not job.releases:
@@ -179,7 +185,7 @@ class Account:
         match action.verb:
             case Verb.CREATE:
                 await self._create(f"/{key.kind}s", path, what, action)
-            case Verb.UPDATE | Verb.CONFIRM_TASKS:
+            case Verb.UPDATE | Verb.CONFIRM_TASKS | Verb.ADOPT | Verb.ORPHAN:
                 await self._write("PATCH", path, what, _marked(action), action.guard)
             case Verb.REPLACE_PROPERTIES:
                 await self._replace_properties(path, what, action)
@@ -207,6 +213,11 @@ class Account:
             case Verb.UPDATE_TASKS:
                 pairs = zip(action.tasks, action.guards, strict=True)
                 await _all(self._update_task(path, name, task, guard) for task, guard in pairs)
+            case Verb.DELETE_TASKS | Verb.REACTIVATE_TASKS:
+                named = zip(action.names, action.guards, strict=True)
+                await _all(self._on_task(action.verb, path, name, task, guard) for task, guard in named)
+            case Verb.FORGET:
+                raise AssertionError("what is forgotten is not in the account")
 
     async def _create(self, collection: str, path: str, what: str, action: Action) -> None:
         assert action.mark is not None
@@ -248,11 +259,22 @@ class Account:
         await self._check_unchanged(path, what, action.guard)
         await self._write("POST", f"{path}/updateproperties", what, _marked(action), None)
 
-    async def _add_tasks(self, path: str, what: str, tasks: tuple[Task, ...]) -> None:
-        chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
+    async def _on_task(self, verb: Verb, path: str, job: str, task: str, guard: Guard) -> None:
+        where = f"{path}/tasks/{_quote(task)}"
+        if verb is Verb.REACTIVATE_TASKS:
+            await self._write("POST", f"{where}/reactivate", f"reactivate task/{job}/{task}", None, guard)
+            return
+        try:
+            await self._write("DELETE", where, f"delete task/{job}/{task}", None, guard)
+        except Missing as missing:
+            if missing.code != "TaskNotFound":  # gone already is what was asked for
+                raise
+
+    async def _add_tasks(self, path: str, what: str, tasks: Sequence[Task]) -> None:
+        chunks = (tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK))
         await _all(self._add_chunk(path, what, chunk) for chunk in chunks)
 
-    async def _add_chunk(self, path: str, what: str, tasks: tuple[Task, ...]) -> None:
+    async def _add_chunk(self, path: str, what: str, tasks: Sequence[Task]) -> None:
         body = {"value": [task.body for task in tasks]}
         try:
             answer = await self._json("POST", f"{path}/addtaskcollection", what, body=body)

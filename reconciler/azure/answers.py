@@ -28,6 +28,11 @@ def time_of(date: str | None, ours: datetime) -> datetime:
     return ours if theirs.tzinfo is None or abs(theirs - ours) <= CLOCKS_AGREE else theirs
 
 
+UNREADABLE: Final = "(of another version)"
+"""Owner in place of one that cannot be read. No stack can have this name, so the object is never taken for ours, nor
+for nobody's."""
+
+
 def rows_of(page: Mapping[str, Any], what: str) -> list[dict[str, Any]]:
     rows = page.get("value")
     if not isinstance(rows, list):
@@ -49,7 +54,7 @@ def _common(kind: Kind, model: type[Spec], raw: Mapping[str, Any]) -> dict[str, 
 
 def mark_of(raw: Mapping[str, Any]) -> Mark | None:
     values = [item.get("value", "") for item in raw.get("metadata") or () if item.get("name") == MARK]
-    return Mark.parse(values[0]) if values else None
+    return (Mark.parse(values[0]) or Mark(UNREADABLE)) if values else None
 
 
 def pool_of(raw: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]] | None) -> LivePool:
@@ -126,6 +131,7 @@ def task_of(raw: Mapping[str, Any]) -> LiveTask:
         exit_code=info.get("exitCode"),
         failed=str(info.get("result", "")).lower() == "failure",
         failure=f"{failure.get('code')}: {failure.get('message')}" if failure else "",
+        ended=info.get("endTime", ""),
     )
 
 

@@ -85,9 +85,8 @@ def concealed(desired: Desired) -> Desired:
 
 
 def _hidden(wanted: Wanted) -> Wanted:
-    found = replace(wanted, spec=_conceal(SPECS[wanted.key.kind], wanted.spec))
-    found.__dict__["digest"] = wanted.digest  # of what was written: it tells a change of the manifest from drift
-    return found
+    # Digests stay those of what was written: they tell a change of the manifest from drift, and a new run from an old.
+    return replace(wanted, spec=_conceal(SPECS[wanted.key.kind], wanted.spec), origin=wanted)
 
 
 def _conceal(model: type[Spec], normal: Mapping[str, Json]) -> dict[str, Json]:

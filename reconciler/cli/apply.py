@@ -53,7 +53,9 @@ async def plan_of(
     arguments: argparse.Namespace, desired: "Desired", target: "Target | Snapshot"
 ) -> "tuple[Plan, Context]":
     """The plan of a command, and the context that it was made in."""
-    from reconciler.cli.stack import Snapshot, account, bind_replace, context_of
+    from dataclasses import replace
+
+    from reconciler.cli.stack import Snapshot, account, bind_replace, context_of, store_of
     from reconciler.executor import look
     from reconciler.plan import make_plan
 
@@ -64,7 +66,9 @@ async def plan_of(
     async with account(target) as there:
         context = context_of(arguments, desired.stack)
         observed = await look(there, desired, context, watch=False)
+        context = replace(context, ledger=await store_of(target, desired.stack).ledger())
         if arguments.replace:
             context = bind_replace(arguments, context, observed)
             observed = await look(there, desired, context, watch=False)
-    return make_plan(desired, observed, context), context
+    # A job whose time is over while the plan is carried out is for the next one: nobody has seen that it goes.
+    return make_plan(desired, observed, context), replace(context, due=observed.at)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from reconciler.lifecycle.steps import Context
     from reconciler.model.desired import Desired, Key
     from reconciler.observed import Observed
-    from reconciler.plan import Plan
+    from reconciler.plan import Entry, Plan
 
 
 def add(commands: Any) -> None:
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"Target: {target}\n")
     nothing = replace(declared, objects={})
     context = _context(arguments, declared)
-    observed = asyncio.run(_look(target, nothing, context))
+    observed, context = asyncio.run(_look(target, nothing, context))
     plan = make_plan(nothing, observed, context)
     for key, wanted in declared.objects.items():
         live = observed.get(key)
@@ -74,12 +74,13 @@ def _context(arguments: argparse.Namespace, declared: "Desired") -> "Context":
     )
 
 
-async def _look(target: "Target", nothing: "Desired", context: "Context") -> "Observed":
-    from reconciler.cli.stack import account
+async def _look(target: "Target", nothing: "Desired", context: "Context") -> "tuple[Observed, Context]":
+    from reconciler.cli.stack import account, store_of
     from reconciler.executor import look
 
     async with account(target) as there:
-        return await look(there, nothing, context, watch=False)
+        observed = await look(there, nothing, context, watch=False)
+    return observed, replace(context, ledger=await store_of(target, nothing.stack).ledger())
 
 
 def _agreed(plan: "Plan") -> "frozenset[Key]":
@@ -97,6 +98,14 @@ def _agreed(plan: "Plan") -> "frozenset[Key]":
             agreed |= {entry.key} if entry.parent in agreed else set()
         elif kept:
             print(f"{entry.address} is kept: {', '.join(kept)} still needs it.")
-        elif ask(f"Delete {entry.address}? Only 'yes' is accepted: "):
+        elif ask(f"{_doing(entry)} {entry.address}? Only 'yes' is accepted: "):
             agreed.add(entry.key)
     return frozenset(agreed)
+
+
+def _doing(entry: "Entry") -> str:
+    from reconciler.lifecycle.steps import Verb
+
+    if Verb.DELETE in entry.verbs:
+        return "Delete"
+    return "Leave to others" if Verb.ORPHAN in entry.verbs else "Forget the run of"

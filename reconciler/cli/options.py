@@ -70,8 +70,21 @@ def add_decisions(parser: argparse.ArgumentParser, *, prune: bool = True) -> Non
         metavar="ADDR",
         action="append",
         default=[],
-        help="tasks that run on this pool or in this job may be cut off and start again",
+        help="tasks that run on this pool or in this job may be cut off for a change",
     )
+    if prune:
+        parser.add_argument(
+            "--allow-new-run",
+            metavar="ADDR",
+            action="append",
+            default=[],
+            help="create this job although the ledger that would know whether it already ran is missing",
+        )
+        parser.add_argument(
+            "--check-tasks",
+            action="store_true",
+            help="list and compare the tasks of every declared job, also of those that did not change",
+        )
 
 
 def add_execution(parser: argparse.ArgumentParser, *, deletes: bool = True) -> None:

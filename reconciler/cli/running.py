@@ -10,11 +10,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from reconciler.cli.show import Progressing
-from reconciler.cli.stack import Target, account
+from reconciler.cli.stack import Target, account, store_of
 from reconciler.errors import BatchError, ReconcilerError
 from reconciler.executor import End, Result, Run, Settings, approve, read_results
 from reconciler.lifecycle.steps import Context, Verb
 from reconciler.model.desired import Desired
+from reconciler.model.document import JobLifecycle
 from reconciler.plan import Plan
 from reconciler.status import problems, progress
 from reconciler.store import FolderJournal, state_directory
@@ -34,6 +35,11 @@ COUNTED = {
     Verb.DISABLE: "disabled",
     Verb.ADD_TASKS: "tasks added",
     Verb.UPDATE_TASKS: "tasks updated",
+    Verb.DELETE_TASKS: "tasks deleted",
+    Verb.REACTIVATE_TASKS: "tasks reactivated",
+    Verb.ADOPT: "adopted",
+    Verb.ORPHAN: "orphaned",
+    Verb.FORGET: "forgotten",
     Verb.TERMINATE: "terminated",
     Verb.DELETE: "deleted",
 }
@@ -72,13 +78,17 @@ async def converge(
 ) -> Result:
     """Run an approved plan to its end. The first SIGINT or SIGTERM ends it cleanly, the second at once."""
     settings = Settings(arguments.parallelism, arguments.max_duration, work=not arguments.no_wait)
+    declared = desired.objects.values()
     journal = FolderJournal(state_directory(os.environ), target.endpoint, desired.stack.name)
     if plan.has_changes:
         journal.write("run", command=arguments.command, digest=plan.digest)  # better now than after the first request
         print()
+    store = store_of(target, desired.stack)
+    if any(isinstance(wanted.lifecycle, JobLifecycle) and wanted.lifecycle.ttlAfterCompletion for wanted in declared):
+        await store.prepare()  # marks name it from the first create on
     async with account(target) as there:
         with Progressing(arguments) as shown:
-            run = Run(there, there, WallClock(), journal, shown, desired, context, settings, approve(plan))
+            run = Run(there, there, WallClock(), journal, store, shown, desired, context, settings, approve(plan))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, _stop, run)
@@ -190,9 +200,8 @@ def _counts(result: Result) -> str:
     for outcome in result.outcomes:
         verb = outcome.action.verb
         if outcome.error is None and verb in COUNTED:
-            counts[COUNTED[verb]] = counts.get(COUNTED[verb], 0) + max(
-                1, len(outcome.action.tasks), len(outcome.action.nodes)
-            )
+            size = max(1, outcome.action.count, len(outcome.action.nodes))
+            counts[COUNTED[verb]] = counts.get(COUNTED[verb], 0) + size
     done = ", ".join(f"{count} {_one(word) if count == 1 else word}" for word, count in counts.items())
     return f"{done}." if done else "Nothing was changed."
 

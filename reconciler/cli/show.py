@@ -36,7 +36,13 @@ PAST: Final = {
     Verb.DISABLE: "disable requested",
     Verb.ADD_TASKS: "tasks added",
     Verb.UPDATE_TASKS: "tasks updated",
+    Verb.DELETE_TASKS: "tasks deleted",
+    Verb.REACTIVATE_TASKS: "tasks reactivated",
     Verb.CONFIRM_TASKS: "tasks confirmed",
+    Verb.DISABLE: "disable requested",
+    Verb.ADOPT: "adopted",
+    Verb.ORPHAN: "mark taken off",
+    Verb.FORGET: "run forgotten",
     Verb.TERMINATE: "terminate requested",
     Verb.DELETE: "delete requested",
 }
@@ -102,7 +108,7 @@ class Progressing:
     def acted(self, outcome: Outcome) -> None:
         """One action that was accepted."""
         nodes = len(outcome.action.nodes)
-        count = f"{len(outcome.action.tasks)} " if outcome.action.tasks else ""
+        count = f"{outcome.action.count} " if outcome.action.count else ""
         count = f"{nodes} node{'s' if nodes > 1 else ''}: " if nodes else count
         self._say(f"{outcome.address}: {count}{PAST[outcome.action.verb]}")
 

@@ -13,7 +13,7 @@ from reconciler.errors import TargetError, UsageError
 from reconciler.lifecycle.steps import Consents, Context
 from reconciler.model.desired import Desired, Key, Kind, Stack
 from reconciler.observed import Observed
-from reconciler.store import state_directory
+from reconciler.store import FolderStore, state_directory
 
 if TYPE_CHECKING:
     from reconciler.azure import Account
@@ -196,9 +196,16 @@ def context_of(arguments: argparse.Namespace, stack: Stack) -> Context:
         release_loss=frozenset(_job_key(text) for text in arguments.allow_release_loss),
         release_failure=frozenset(_job_key(text) for text in arguments.allow_release_failure),
         task_loss=frozenset(key_of(text) for text in arguments.allow_task_loss),
+        new_run=frozenset(_job_key(text) for text in getattr(arguments, "allow_new_run", ())),
     )
     prunes = stack.prunes and not getattr(arguments, "no_prune", False)
-    return Context(stack.name, prunes, consents=consents)
+    return Context(stack.name, prunes, consents=consents, check_tasks=getattr(arguments, "check_tasks", False))
+
+
+def store_of(target: Target | Snapshot, stack: Stack) -> FolderStore:
+    """Where the runs of a stack are remembered."""
+    endpoint = str(target.content.get("endpoint")) if isinstance(target, Snapshot) else target.endpoint
+    return FolderStore(state_directory(os.environ), endpoint, stack.name)
 
 
 def bind_replace(arguments: argparse.Namespace, context: Context, observed: Observed) -> Context:
@@ -206,7 +213,10 @@ def bind_replace(arguments: argparse.Namespace, context: Context, observed: Obse
     found = set()
     for text in arguments.replace:
         key = key_of(text)
-        live = observed.get(key)
+        live, run = observed.get(key), context.ledger.entries.get(key)
+        if live is None and run is not None:
+            found.add((key, run.born))  # it ran and was removed: the consent is for a new run
+            continue
         if live is None or not context.owns(live):
             raise UsageError(f"--replace {text}: stack '{context.stack}' has no such object in the account")
         found.add((key, live.guard.born))

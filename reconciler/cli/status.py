@@ -10,6 +10,7 @@ from reconciler.cli.options import add_output, add_target, add_variables
 
 if TYPE_CHECKING:
     from reconciler.azure import Account
+    from reconciler.cli.stack import Target
     from reconciler.model.desired import Desired
 
 ADDRESS: Final = re.compile(r"(pool|job|jobschedule)/([A-Za-z0-9_:-]+)")
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     return asyncio.run(_status(desired, addresses[0] if addresses else None, target))
 
 
-async def _status(desired: "Desired | None", address: str | None, target: Any) -> int:
+async def _status(desired: "Desired | None", address: str | None, target: "Target") -> int:
     from reconciler.cli.stack import account
 
     async with account(target) as there:
@@ -49,10 +50,13 @@ async def _status(desired: "Desired | None", address: str | None, target: Any) -
             kind, name = address.split("/", 1)
             shows = {"pool": _pool, "job": _job, "jobschedule": _schedule}
             return await shows[kind](there, name)
-        return await (_manifests(there, desired) if desired is not None else _marked(there))
+        return await (_manifests(there, desired, target) if desired is not None else _marked(there))
 
 
-async def _manifests(there: "Account", desired: "Desired") -> int:
+async def _manifests(there: "Account", desired: "Desired", target: "Target") -> int:
+    from dataclasses import replace
+
+    from reconciler.cli.stack import store_of
     from reconciler.executor import look, read_results
     from reconciler.lifecycle.steps import Context
     from reconciler.plan import make_plan
@@ -60,6 +64,7 @@ async def _manifests(there: "Account", desired: "Desired") -> int:
 
     context = Context(desired.stack.name, desired.stack.prunes)
     observed = await look(there, desired, context, watch=False)
+    context = replace(context, ledger=await store_of(target, desired.stack).ledger())
     observed = await read_results(there, observed, frozenset(desired.objects) & observed.jobs.keys())
     plan = make_plan(desired, observed, context)
     rows, found = [], []

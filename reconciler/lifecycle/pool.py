@@ -13,12 +13,24 @@ from reconciler.lifecycle import debts
 from reconciler.lifecycle.pool_forecast import outwait, predict
 from reconciler.lifecycle.pool_nodes import RESTARTING, bring_along, lifecycle_of, old_nodes, set_aside
 from reconciler.lifecycle.pool_size import TARGETS, goal_of, loses_nodes, resize, rows
-from reconciler.lifecycle.steps import KEPT, Action, Blocked, Context, Done, Policy, Step, Verb, Wait, foreign
+from reconciler.lifecycle.steps import (
+    KEPT,
+    Action,
+    Blocked,
+    Context,
+    Done,
+    Step,
+    Verb,
+    Wait,
+    foreign,
+    marked,
+    orphan,
+)
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.pool import PoolSpec
 from reconciler.model.table import table, whole
-from reconciler.observed import ON_THE_WAY, USABLE, LivePool, Mark, NodeCounts, short
+from reconciler.observed import ON_THE_WAY, USABLE, LivePool, NodeCounts, short
 
 __all__ = ["TARGETS", "next_step", "outwait", "predict"]
 
@@ -33,7 +45,9 @@ NOWHERE: Final = NodeCounts()
 def next_step(wanted: Wanted | None, live: LivePool | None, context: Context) -> Step:
     """The one thing to do now for a pool, or what to wait for, or nothing."""
     if live is not None and not context.owns(live):
-        return foreign(live, declared=wanted is not None)
+        return foreign(live, wanted, context)
+    if live is not None and live.key in context.orphaning:
+        return orphan(live, "to be left to others")
     match wanted, live:
         case None, None:
             return Done("absent, as desired")
@@ -41,8 +55,7 @@ def next_step(wanted: Wanted | None, live: LivePool | None, context: Context) ->
             return Wait("the service to remove its nodes")
         case Wanted() as spec, None:
             body = {"id": spec.name, **spec.body}
-            mark = Mark(context.stack, spec.digest, keep=policy_of(spec).keep)
-            return Action(Verb.CREATE, "not there yet", body=body, mark=mark)
+            return Action(Verb.CREATE, "not there yet", body=body, mark=marked(spec, context))
         case None, LivePool() as pool:
             return _with_nodes_back(pool, _prune(pool, context))
         case Wanted() as spec, LivePool(state="active") as pool:
@@ -56,16 +69,13 @@ def _with_nodes_back(pool: LivePool, step: Step) -> Step:
     return (set_aside(pool, (), "") if isinstance(step, Blocked) else None) or step
 
 
-def policy_of(wanted: Wanted) -> Policy:
-    """What a manifest says for the time when its pool goes."""
-    return Policy(wanted.lifecycle.preventDestroy)
-
-
 def _prune(pool: LivePool, context: Context) -> Step:
     if not context.removes(pool.key):
         return Done("not in the manifests; this source does not prune")
     if context.policy(pool).keep:
         return Done(KEPT)
+    if context.policy(pool).orphan:
+        return orphan(pool, context.removal)
     return debts.any_node(context) or Action(Verb.DELETE, context.removal, pool.guard)
 
 
@@ -96,7 +106,9 @@ def needs_nodes(wanted: Wanted | None, pool: LivePool | None, context: Context) 
 
 
 def _is_to_go(wanted: Wanted | None, pool: LivePool, context: Context) -> bool:
-    return context.removes(pool.key) if wanted is None else _is_replaced(pool, context)
+    if wanted is None:
+        return context.removes(pool.key) and not context.policy(pool).orphan
+    return _is_replaced(pool, context)
 
 
 def _is_replaced(pool: LivePool, context: Context) -> bool:
@@ -202,8 +214,8 @@ def _update(wanted: Wanted, pool: LivePool, change: Change, context: Context) ->
     fields = change.of(ChangeKind.LIVE, ChangeKind.WHEN_EMPTY)
     if stuck := _cannot_be_cleared(wanted, fields):
         return stuck
-    keep = policy_of(wanted).keep
-    if not fields and keep == pool.mark.keep:
+    mark = marked(wanted, context, pool.mark)
+    if not fields and mark.same_policy(pool.mark):
         return None
     reason = "policy changed"
     if fields:
@@ -212,8 +224,7 @@ def _update(wanted: Wanted, pool: LivePool, change: Change, context: Context) ->
     removed = "startTask" in names - wanted.spec.keys()
     if removed:
         fields = tuple(field for field in fields if field.top in PROPERTIES)
-    written = context.now if any(field.top in AT_START for field in fields) else pool.mark.written
-    mark = replace(pool.mark, spec=wanted.digest, keep=keep, written=written)
+    mark = replace(mark, written=context.now if any(field.top in AT_START for field in fields) else pool.mark.written)
     if removed:
         # A PATCH cannot remove a start task; updateproperties does, and asks for both lists as well (reference 8.1).
         body = _whole(wanted, set(PROPERTIES) - {"startTask"})

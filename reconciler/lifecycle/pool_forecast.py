@@ -53,7 +53,7 @@ def predict(wanted: Wanted | None, live: LivePool | None, action: Action) -> Liv
             names = ("autoScaleFormula", "autoScaleEvaluationInterval")
             gone = {name: normalise(PoolSpec, {}).get(name) for name in names}
             return replace(live, spec=_with(live, {**gone, "enableAutoScale": False}))
-        case Verb.CHOOSE_NODES:
+        case Verb.CHOOSE_NODES | Verb.ADOPT | Verb.ORPHAN:
             return replace(live, mark=action.mark)
         case Verb.DISABLE_SCHEDULING:
             return _each(live, action, lambda node: replace(node, scheduling="disabled"))

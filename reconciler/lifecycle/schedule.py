@@ -19,13 +19,25 @@ from typing import Any, Final
 
 from reconciler.diff import Change, FieldChange, diff
 from reconciler.lifecycle.job import RELEASE_BOUND
-from reconciler.lifecycle.steps import KEPT, Action, Blocked, Context, Done, Policy, Step, Verb, Wait, foreign
+from reconciler.lifecycle.steps import (
+    KEPT,
+    Action,
+    Blocked,
+    Context,
+    Done,
+    Step,
+    Verb,
+    Wait,
+    foreign,
+    marked,
+    orphan,
+)
 from reconciler.model.desired import Wanted
 from reconciler.model.document import ScheduleLifecycle
 from reconciler.model.field import ChangeKind
 from reconciler.model.schedule import JobScheduleSpec
 from reconciler.model.table import whole
-from reconciler.observed import Guard, LiveJob, LiveSchedule, Mark
+from reconciler.observed import Guard, LiveJob, LiveSchedule
 
 NOT_YET: Final = "2999-01-01T00:00:00Z"
 """When the first job of a schedule that is created only to be disabled may start. Without it the service makes a job
@@ -35,7 +47,9 @@ within milliseconds (recorded); the manifest's own times are written once it is 
 def next_step(wanted: Wanted | None, live: LiveSchedule | None, context: Context) -> Step:
     """The one thing to do now for a job schedule, or what to wait for, or nothing."""
     if live is not None and not context.owns(live):
-        return foreign(live, declared=wanted is not None)
+        return foreign(live, wanted, context)
+    if live is not None and live.key in context.orphaning:
+        return orphan(live, "to be left to others")
     match wanted, live:
         case None, None:
             return Done("absent, as desired")
@@ -60,17 +74,6 @@ def _lifecycle(wanted: Wanted) -> ScheduleLifecycle:
     return wanted.lifecycle
 
 
-def policy_of(wanted: Wanted) -> Policy:
-    """What a manifest says for the time when its schedule, and its jobs, go."""
-    lifecycle = _lifecycle(wanted)
-    return Policy(lifecycle.preventDestroy, lifecycle.onReleaseFailure == "Hold")
-
-
-def _mark(wanted: Wanted, context: Context, nonce: str = "") -> Mark:
-    policy = policy_of(wanted)
-    return Mark(context.stack, wanted.digest, nonce=nonce, keep=policy.keep, hold=policy.hold)
-
-
 def schedule_diff(wanted: Wanted, schedule: LiveSchedule) -> Change:
     """What differs between a manifest and its live schedule."""
     return diff(JobScheduleSpec, wanted.spec, schedule.spec, written=wanted.written)
@@ -81,6 +84,8 @@ def _prune(schedule: LiveSchedule, context: Context) -> Step:
         return Done("not in the manifests; this source does not prune")
     if context.policy(schedule).keep:
         return Done(KEPT)
+    if context.policy(schedule).orphan:
+        return orphan(schedule, context.removal)
     return _end(schedule, context.removal)
 
 
@@ -98,10 +103,15 @@ def _end(schedule: LiveSchedule, reason: str) -> Step:
 
 def departure(wanted: Wanted | None, schedule: LiveSchedule, context: Context) -> str | None:
     """Why the schedule goes now, for good or to be made anew, so that its jobs go first; None when it stays."""
-    if not context.owns(schedule) or schedule.state not in ("active", "disabled", "completed"):
+    if (
+        not context.owns(schedule)
+        or schedule.key in context.orphaning
+        or schedule.state not in ("active", "disabled", "completed")
+    ):
         return None
     if wanted is None:
-        leaves = context.removes(schedule.key) and not context.policy(schedule).keep
+        policy = context.policy(schedule)
+        leaves = context.removes(schedule.key) and not policy.keep and not policy.orphan
         return context.removal if leaves else None
     reason = _replacement(wanted, schedule, context)
     return reason if isinstance(reason, str) else None
@@ -115,7 +125,7 @@ def _create(wanted: Wanted, context: Context) -> Step:
     if lifecycle.state == "Disabled":
         body["schedule"] = {**body["schedule"], "doNotRunUntil": NOT_YET}
         body["schedule"].pop("doNotRunAfter", None)
-    return Action(Verb.CREATE, "not there yet", body=body, mark=_mark(wanted, context))
+    return Action(Verb.CREATE, "not there yet", body=body, mark=marked(wanted, context))
 
 
 def _tend(wanted: Wanted, schedule: LiveSchedule, context: Context) -> Step:
@@ -157,7 +167,7 @@ def _update(wanted: Wanted, schedule: LiveSchedule, context: Context) -> Step | 
     """A PATCH: whole top-level values, since a nested object replaces the stored one whole (recorded)."""
     assert schedule.mark is not None
     fields = schedule_diff(wanted, schedule).of(ChangeKind.LIVE, ChangeKind.NEXT_RUN)
-    mark = _mark(wanted, context, schedule.mark.nonce)
+    mark = marked(wanted, context, schedule.mark)
     if not fields and mark.same_policy(schedule.mark):
         return None
     reason = "policy changed"
@@ -194,6 +204,8 @@ def predict(wanted: Wanted | None, live: LiveSchedule | None, action: Action) ->
         return LiveSchedule(wanted.key, wanted.name, "active", Guard("", ""), action.mark, spec)
     assert live is not None
     match action.verb:
+        case Verb.ADOPT | Verb.ORPHAN:
+            return replace(live, mark=action.mark)
         case Verb.DISABLE:
             return replace(live, state="disabled")
         case Verb.ENABLE:

@@ -1,17 +1,21 @@
 """The four answers, and what they may depend on besides the object itself."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from reconciler.diff import FieldChange
-from reconciler.model.desired import Key, Task
+from reconciler.ledger import Entry, Ledger
+from reconciler.model.desired import SPECS, Key, Kind, Task, Wanted
+from reconciler.model.document import JobLifecycle, ScheduleLifecycle
+from reconciler.model.table import to_wire
 from reconciler.observed import Debt, Guard, Live, Mark, NodeRun, Tenant
 
 
 class Verb(StrEnum):
-    """One request to the service (tasks: one for each chunk or task; nodes: one for each, but for removing them)."""
+    """One request to the service (tasks: one for each chunk or task; nodes: one for each, but for removing them).
+    `forget` sends none: it erases a run from our own ledger."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -30,7 +34,12 @@ class Verb(StrEnum):
     DISABLE = "disable"
     ADD_TASKS = "add-tasks"
     UPDATE_TASKS = "update-tasks"
+    DELETE_TASKS = "delete-tasks"
+    REACTIVATE_TASKS = "reactivate-tasks"
     CONFIRM_TASKS = "confirm-tasks"
+    ADOPT = "adopt"
+    ORPHAN = "orphan"
+    FORGET = "forget"
     TERMINATE = "terminate"
     DELETE = "delete"
 
@@ -40,8 +49,9 @@ class Action:
     """One thing to do now.
 
     *body* is the request in wire form. With *mark* the writer puts it beside the metadata of the body; an empty
-    nonce in it is the writer's to fill. *receipt* is what has to be written down before the request is sent. *guards*
-    stand beside *tasks* where these exist already. *nodes* are ids.
+    nonce in it is the writer's to fill. *receipt* and *run* are what has to be written down before the request is
+    sent. *guards* stand beside *tasks* where these exist already, and beside the *names* of tasks that no manifest need
+    have. *nodes* are ids. *hint* says what to do when the service refuses.
     """
 
     verb: Verb
@@ -49,18 +59,26 @@ class Action:
     guard: Guard | None = None
     body: Mapping[str, Any] = field(default_factory=dict)
     mark: Mark | None = None
-    tasks: tuple[Task, ...] = ()
+    tasks: Sequence[Task] = ()
     changes: tuple[FieldChange, ...] = ()
     receipt: tuple[NodeRun, ...] | None = None
     guards: tuple[Guard, ...] = ()
     nodes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    run: Entry | None = None
+    hint: str = ""
+
+    @property
+    def count(self) -> int:
+        """Tasks that it touches."""
+        return len(self.tasks) or len(self.names)
 
     def __str__(self) -> str:
         if self.nodes:
             return node_words(self.verb, len(self.nodes))
-        if self.tasks:
-            return f"{self.verb.removesuffix('-tasks')} {len(self.tasks)} task{'s' if len(self.tasks) > 1 else ''}"
-        return self.verb.replace("-", " ")
+        if self.count:
+            return f"{self.verb.removesuffix('-tasks')} {self.count} task{'s' if self.count > 1 else ''}"
+        return "forget its run" if self.verb is Verb.FORGET else self.verb.replace("-", " ")
 
 
 NODE_VERBS: Final = frozenset(
@@ -120,10 +138,12 @@ Step: TypeAlias = Action | Wait | Done | Blocked
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What must hold when an object goes: *keep* it (preventDestroy), *hold* it after a failed release."""
+    """What must hold when an object goes: *keep* it (preventDestroy), *hold* it after a failed release, or *orphan*
+    it (deletionPolicy: Orphan)."""
 
     keep: bool = False
     hold: bool = True
+    orphan: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +154,7 @@ class Consents:
     release_loss: frozenset[Key] = frozenset()
     release_failure: frozenset[Key] = frozenset()
     task_loss: frozenset[Key] = frozenset()
+    new_run: frozenset[Key] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +163,10 @@ class Context:
 
     *removal* is the reason that a plan gives for it. *policies* are those of manifests that are there although their
     objects go (destroy); for other objects the mark remembers them. *now* is when the account was looked at, ISO 8601
-    UTC.
+    UTC. *adopting* and *orphaning* name objects that are to get, or to lose, our mark. *ledger* has the runs that are
+    over and gone, and *run* the one of the object at hand; *stores* are those that marks of ours name beside the one
+    in use. *due*: times to live that are over by then count; empty, by now. *check_tasks*: compare the tasks also of
+    jobs whose tasks were confirmed.
     """
 
     stack: str
@@ -154,6 +178,13 @@ class Context:
     removal: str = "no longer in the manifests"
     now: str = ""
     policies: Mapping[Key, Policy] = field(default_factory=dict)
+    adopting: frozenset[Key] = frozenset()
+    orphaning: frozenset[Key] = frozenset()
+    ledger: Ledger = field(default_factory=Ledger)
+    run: Entry | None = None
+    stores: frozenset[str] = frozenset()
+    check_tasks: bool = False
+    due: str = ""
 
     def owns(self, live: Live) -> bool:
         return live.mark is not None and live.mark.stack == self.stack
@@ -166,15 +197,58 @@ class Context:
         if live.key in self.policies:
             return self.policies[live.key]
         mark = live.mark or Mark("")
-        return Policy(mark.keep, mark.hold)
+        return Policy(mark.keep, mark.hold, mark.orphan)
 
 
 KEPT = "kept: lifecycle.preventDestroy (remove the line, then destroy it while its manifest is there)"
 
 
-def foreign(live: Live, *, declared: bool) -> Step:
-    """The answer for an object that does not carry our mark: it is never touched."""
+UNMARKABLE: Final = frozenset({"terminating", "completed", "deleting"})
+"""States in which the service takes no changes: a mark can be neither set nor taken off (reference 5.1, 5.4)."""
+
+
+def policy_of(wanted: Wanted) -> Policy:
+    """What a manifest says for the time when its object goes."""
+    lifecycle = wanted.lifecycle
+    hold = not isinstance(lifecycle, JobLifecycle | ScheduleLifecycle) or lifecycle.onReleaseFailure == "Hold"
+    return Policy(lifecycle.preventDestroy, hold, lifecycle.deletionPolicy == "Orphan")
+
+
+def marked(wanted: Wanted, context: Context, mark: Mark | None = None) -> Mark:
+    """The mark that an object gets with its manifest: a new one, or *mark* with what has changed."""
+    policy = policy_of(wanted)
+    base = mark or Mark(context.stack)
+    return replace(base, spec=wanted.digest, keep=policy.keep, hold=policy.hold, orphan=policy.orphan)
+
+
+def foreign(live: Live, wanted: Wanted | None, context: Context) -> Step:
+    """The answer for an object that does not carry our mark: it is never touched, unless it is nobody's and to be
+    adopted."""
     owner = f"owned by stack '{live.mark.stack}'" if live.mark else "not marked as any stack's"
-    if declared:
-        return Blocked(f"{live.address} exists and is {owner}: remove it, or give the manifest another name")
-    return Done(f"{owner}: left alone")
+    if wanted is None or live.key in context.orphaning:
+        return Done(f"{owner}: left alone")
+    if live.key not in context.adopting:
+        return Blocked(f"{live.address} exists and is {owner}: remove it, adopt it, or give the manifest another name")
+    if live.mark is not None:
+        return Blocked(f"{live.address} is {owner}: only an object of no stack can be adopted")
+    if live.state in UNMARKABLE:
+        return Blocked(f"{live.address} is {live.state}, and a {live.state} {live.key.kind} cannot be marked")
+    # Without a digest: it was never written from this manifest, so what differs is a change and no drift.
+    mark = replace(marked(wanted, context), spec="")
+    return Action(Verb.ADOPT, "to be adopted", live.guard, _own_metadata(live), mark)
+
+
+def orphan(live: Live, reason: str) -> Action | Blocked:
+    """Take our mark off an object and leave it as it is."""
+    if live.state in UNMARKABLE:
+        return Blocked(
+            f"{live.address} is {live.state}, and the mark cannot be taken off a {live.state} {live.key.kind}: put its "
+            "manifest back with lifecycle.deletionPolicy: Delete and destroy it, or remove it by hand"
+        )
+    return Action(Verb.ORPHAN, reason, live.guard, _own_metadata(live))
+
+
+def _own_metadata(live: Live) -> dict[str, Any]:
+    """The metadata of an object as a body, without our mark; empty is sent too, and clears it (recorded)."""
+    own = {"metadata": live.spec["metadata"]} if live.spec.get("metadata") else {}
+    return {"metadata": [], **to_wire(SPECS[Kind(live.key.kind)], own)}

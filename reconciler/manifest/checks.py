@@ -39,6 +39,8 @@ def within(document: Document, model: type[Spec], groups: Groups) -> list[Findin
         findings += _unprepared(document, spec)
         findings += _task_ids(document, spec, groups)
         findings += _merge(document, groups)
+    if document.kind == "Job":
+        findings += _exact_tasks(document)
     return findings
 
 
@@ -88,6 +90,13 @@ def _unprepared(document: Document, spec: Path) -> Iterator[Finding]:
     if document.at(path) is not None and document.at((*spec, "jobPreparationTask")) is None:
         message = "expected a jobPreparationTask beside it, found none: release runs where preparation ran"
         yield document.finding(path, message, of_key=True)
+
+
+def _exact_tasks(document: Document) -> Iterator[Finding]:
+    path = ("lifecycle", "tasks")
+    if document.at(path) == "Exact" and document.at(("spec", "jobManagerTask")) is not None:
+        message = "expected another policy than 'Exact' beside a jobManagerTask: the tasks it adds are in no manifest"
+        yield document.finding(path, message)
 
 
 def _task_ids(document: Document, spec: Path, groups: Groups) -> Iterator[Finding]:

@@ -82,19 +82,28 @@ class Wanted:
     tasks: Mapping[str, Task] = field(default_factory=dict, repr=False)
     secrets: Mapping[Path, Any] = field(default_factory=dict, repr=False)
     secret_paths: frozenset[Path] = frozenset()
+    origin: "Wanted | None" = field(default=None, repr=False)
+    """The manifest as it stands, where *spec* was adapted to what is there (lifecycle.ignoreChanges, a snapshot)."""
 
     @property
     def address(self) -> str:
         return f"{self.key.kind}/{self.name}"
 
+    @property
+    def stated(self) -> "Wanted":
+        """The manifest as it stands."""
+        return self if self.origin is None else self.origin.stated
+
     @cached_property
     def digest(self) -> str:
         """Of the normalised spec: tells a change of the manifest from a change made behind our back."""
-        return digest(self.spec)
+        return self.origin.digest if self.origin else digest(self.spec)
 
     @cached_property
     def tasks_digest(self) -> str:
         """Of every declared task: in the mark it says that all of them were confirmed."""
+        if self.origin is not None:
+            return self.origin.tasks_digest
         if isinstance(self.tasks, Tasks):
             return self.tasks.digest
         return digest({task.id: task.spec for task in self.tasks.values()})

@@ -8,10 +8,11 @@ from pydantic_core import PydanticCustomError
 
 from reconciler.model.field import Spec
 from reconciler.model.job import JobSpec
+from reconciler.model.paths import path_in
 from reconciler.model.pool import PoolSpec
 from reconciler.model.schedule import JobScheduleSpec
 from reconciler.model.task import NOT_YET, TaskSpec
-from reconciler.model.types import BatchId
+from reconciler.model.types import BatchId, Duration
 
 API_VERSION = "reconciler/v1"
 
@@ -27,13 +28,23 @@ class Lifecycle(Spec):
     """Policy of the reconciler; never sent to the service."""
 
     preventDestroy: bool = Field(default=False, description="Never delete or replace it; say so instead.")
-
-    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(("deletionPolicy", "ignoreChanges"), NOT_YET)
+    deletionPolicy: Literal["Delete", "Orphan"] = Field(
+        default="Delete",
+        description="What happens when its manifest goes. `Orphan`: take our mark off and leave the object.",
+    )
+    ignoreChanges: list[str] = Field(
+        default_factory=list,
+        description="Paths such as `spec.priority` whose live value is kept, whatever the manifest says. They count "
+        "when the object is created.",
+    )
 
 
 class PoolLifecycle(Lifecycle):
     """Policy for a pool."""
 
+    ignoreChanges: list[Annotated[str, AfterValidator(path_in(PoolSpec))]] = Field(
+        default_factory=list, description=Lifecycle.model_fields["ignoreChanges"].description
+    )
     rollout: Literal["WaitUntilEmpty", "ScaleToZero", "Replace"] = Field(
         default="WaitUntilEmpty",
         description="How a field is changed that can change only while the pool has no nodes. `WaitUntilEmpty`: not "
@@ -48,24 +59,50 @@ class PoolLifecycle(Lifecycle):
     )
 
 
+class TimeToLive(Spec):
+    """How long a completed job is kept. It is then removed, its receipt written down, and does not run again."""
+
+    success: Duration | None = Field(default=None, description="After a run without any failure. None: for good.")
+    failure: Duration | None = Field(
+        default=None,
+        description="After a run with a failed task, a failed release, or tasks that never ran. None: for good.",
+    )
+
+
 class JobLifecycle(Lifecycle):
     """Policy for a job."""
 
-    state: Literal["Active", "Completed"] = Field(
+    ignoreChanges: list[Annotated[str, AfterValidator(path_in(JobSpec))]] = Field(
+        default_factory=list, description=Lifecycle.model_fields["ignoreChanges"].description
+    )
+    state: Literal["Active", "Disabled", "Completed"] = Field(
         default="Active",
-        description="`Completed`: terminate it, let its release tasks run, and keep it to be looked at.",
+        description="`Disabled`: running tasks finish, no further ones start. `Completed`: terminate it, let its "
+        "release tasks run, and keep it to be looked at.",
     )
-    replace: Literal["Auto", "Never"] = Field(
-        default="Auto", description="Whether a change of a fixed field may end the job and create it anew."
+    replace: Literal["Auto", "WhenIdle", "Never"] = Field(
+        default="Auto",
+        description="Whether a change of a fixed field may end the job and create it anew; `WhenIdle`: once none of "
+        "its tasks runs.",
     )
+    tasks: Literal["AddOnly", "Replace", "Exact", "ReactivateFailed"] = Field(
+        default="AddOnly",
+        description="What a change of the declared tasks may do besides adding the missing ones. `Replace`: tasks "
+        "that differ are deleted and added anew. `Exact`: so are they, and tasks that are not declared are deleted. "
+        "`ReactivateFailed`: failed tasks run again, once for each change of the manifest.",
+    )
+    runPolicy: Literal["OnChange", "Once", "Always"] = Field(
+        default="OnChange",
+        description="When a job that ran to its end runs again: after a change of a fixed field, never, or whenever "
+        "it was removed after its time to live.",
+    )
+    ttlAfterCompletion: TimeToLive | None = Field(default=None, description=TimeToLive.__doc__)
     onReleaseFailure: Literal["Hold", "Delete"] = Field(
         default="Hold",
         description="Whether a completed job whose release task failed is kept: the evidence is on the nodes.",
     )
 
-    unsupported: ClassVar[dict[str, str]] = Lifecycle.unsupported | dict.fromkeys(
-        ("captureLogs", "runPolicy", "tasks", "ttlAfterCompletion"), NOT_YET
-    )
+    unsupported: ClassVar[dict[str, str]] = {"captureLogs": NOT_YET}
 
 
 class History(Spec):
@@ -78,6 +115,9 @@ class History(Spec):
 class ScheduleLifecycle(Lifecycle):
     """Policy for a job schedule and the jobs it makes."""
 
+    ignoreChanges: list[Annotated[str, AfterValidator(path_in(JobScheduleSpec))]] = Field(
+        default_factory=list, description=Lifecycle.model_fields["ignoreChanges"].description
+    )
     state: Literal["Active", "Disabled", "Completed"] = Field(
         default="Active",
         description="`Disabled`: make no new jobs; one that runs goes on. `Completed`: end the schedule and its job, "

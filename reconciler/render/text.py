@@ -1,12 +1,12 @@
 """Plans and results for people, in plain text with a little colour that words always repeat."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from reconciler.diff import FieldChange
 from reconciler.lifecycle.steps import Action, Blocked, Done, Step, Verb, Wait
-from reconciler.model.desired import Kind
+from reconciler.model.desired import Kind, Task
 from reconciler.model.field import ChangeKind
 from reconciler.plan import Entry, Plan
 from reconciler.render.mask import Mask
@@ -106,7 +106,7 @@ def _object(plan: Plan, entry: Entry, paint: Paint) -> Iterator[str]:
     source = f"  ({entry.wanted.source})" if entry.wanted else ""
     yield f"  {paint(symbol, style)} {paint(entry.address, 'bold')}: {paint(word, style)}{paint(source, 'dim')}"
     why = entry.actions[0].reason
-    if why and kind_of_change(entry) != "add":
+    if why and entry.verbs[0] is not Verb.CREATE:
         yield f"      why:  {why}"
     yield f"      road: {road_text(entry.road)}"
     before = plan.waits_for(entry.key)
@@ -145,10 +145,18 @@ def _fields(entry: Entry) -> Iterator[str]:
         case _:
             for change in entry.changes:
                 yield _change(mask, change)
-    tasks = [task.name for action in entry.actions if action.verb is Verb.ADD_TASKS for task in action.tasks]
-    if tasks:
-        shown = ", ".join(tasks) if len(tasks) <= 8 else f"{', '.join(tasks[:3])}, ... {tasks[-1]}"
-        yield f"tasks: {len(tasks)} to add ({shown})"
+    for action in entry.actions:
+        if action.verb is Verb.ADD_TASKS:
+            yield f"tasks: {len(action.tasks)} to add ({_some(action.tasks)})"
+        elif action.verb in (Verb.DELETE_TASKS, Verb.REACTIVATE_TASKS):
+            what = "to delete" if action.verb is Verb.DELETE_TASKS else "to run again"
+            yield f"tasks: {len(action.names)} {what}, {action.reason}"
+
+
+def _some(tasks: Sequence[Task]) -> str:
+    """The names of a few tasks, and the last of them; there may be a hundred thousand."""
+    names = [task.name for task in (tasks if len(tasks) <= 8 else (*tasks[:3], tasks[-1]))]
+    return ", ".join(names) if len(tasks) <= 8 else f"{', '.join(names[:3])}, ... {names[-1]}"
 
 
 def _change(mask: Mask, change: FieldChange) -> str:

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from reconciler.ledger import Entry, Ledger
 from reconciler.lifecycle.job import next_step
+from reconciler.lifecycle.runs import run_digest
 from reconciler.lifecycle.steps import KEPT, Action, Blocked, Consents, Done, Policy, Step, Wait
-from reconciler.observed import Mark
+from reconciler.observed import Mark, TaskCounts
 
 
 def said(step: Step) -> str:
@@ -48,7 +50,7 @@ def test_a_job_that_leaves_the_manifests_is_terminated_then_waited_for_then_dele
     [
         ("active", "done"),
         ("enabling", "wait"),
-        ("disabling", "wait"),
+        ("disabling", "enable"),
         ("disabled", "enable"),
         ("terminating", "wait"),
         ("completed", "done"),
@@ -177,7 +179,7 @@ def test_what_may_change_is_patched_with_whole_values(world: Any, spec: dict[str
 
 
 def test_a_change_of_a_fixed_field_replaces_the_job(world: Any) -> None:
-    live = world.live_job(world.job())
+    live = world.live_job(world.job(), counts=TaskCounts(active=3))
     changed = world.job(jobReleaseTask={"commandLine": "other"})
     step = next_step(changed, live, world.context)
     assert isinstance(step, Action)
@@ -260,3 +262,326 @@ def test_the_manifests_policy_wins_over_what_the_mark_remembers(world: Any) -> N
     assert said(next_step(None, live, keeping)) == "done"
     freed = replace(world.context, policies={live.key: Policy(keep=False)})
     assert said(next_step(None, replace(live, mark=Mark("s", keep=True)), freed)) == "terminate"
+
+
+RUNNING = TaskCounts(running=2)
+
+
+@pytest.mark.parametrize(
+    ("state", "step"),
+    [("active", "disable"), ("enabling", "wait"), ("disabling", "wait"), ("disabled", "done"), ("completed", "done")],
+)
+def test_a_job_declared_disabled_is_disabled_and_stays_so(world: Any, state: str, step: str) -> None:
+    wanted = world.job(tasks=("t1",), life={"state": "Disabled"})
+    assert said(next_step(wanted, world.live_job(wanted, state), world.context)) == step
+
+
+def test_running_tasks_finish_when_a_job_is_disabled(world: Any) -> None:
+    wanted = world.job(life={"state": "Disabled"})
+    step = next_step(wanted, world.live_job(wanted), world.context)
+    assert isinstance(step, Action)
+    assert step.body == {"disableTasks": "wait"}
+
+
+def test_a_disabled_job_is_not_told_to_end_with_its_tasks(world: Any) -> None:
+    wanted = world.job(life={"state": "Disabled"}, onAllTasksComplete="terminatejob")
+    step = next_step(wanted, None, world.context)
+    assert isinstance(step, Action)
+    assert "onAllTasksComplete" not in step.body
+    spec = {**wanted.spec, "onAllTasksComplete": "noaction"}
+    assert said(next_step(wanted, world.live_job(wanted, "disabled", spec=spec), world.context)) == "done"
+
+
+def test_a_job_whose_manager_would_start_at_once_is_not_created_disabled(world: Any) -> None:
+    wanted = world.job(life={"state": "Disabled"}, jobManagerTask={"id": "m", "commandLine": "x"})
+    assert said(next_step(wanted, None, world.context)) == "blocked"
+
+
+def test_a_refusal_to_take_tasks_while_disabled_says_what_to_do(world: Any) -> None:
+    wanted = world.job(tasks=("t1",), life={"state": "Disabled"})
+    live = world.live_job(wanted, "disabled", mark=Mark("s", wanted.digest), tasks={})
+    step = next_step(wanted, live, world.context)
+    assert isinstance(step, Action)
+    assert step.verb == "add-tasks"
+    assert "lifecycle.state: Active" in step.hint
+
+
+@pytest.mark.parametrize(
+    ("state", "step"),
+    [("active", "disable"), ("enabling", "wait"), ("disabling", "wait"), ("disabled", "update"), ("completed", "done")],
+)
+def test_a_job_moves_while_it_is_disabled(world: Any, state: str, step: str) -> None:
+    wanted = world.job(poolInfo={"poolId": "q"})
+    live = world.live_job(world.job(), state, nodes=())
+    assert said(next_step(wanted, live, world.context)) == step
+
+
+def test_a_job_that_its_old_pool_owes_a_release_moves_with_consent_only(world: Any) -> None:
+    wanted = world.job(poolInfo={"poolId": "q"})
+    assert said(next_step(wanted, world.live_job(world.job()), world.context)) == "wait"
+    live = world.live_job(world.job(), nodes=(world.ran("n1"), world.ran("n2", pool="elsewhere")))
+    step = next_step(wanted, live, world.context)
+    assert isinstance(step, Blocked)
+    assert "(n1)" in step.reason
+    assert step.consent == "--allow-release-loss job/j"
+    agreed = replace(world.context, consents=Consents(release_loss=frozenset({live.key})))
+    assert said(next_step(wanted, live, agreed)) == "disable"
+
+
+@pytest.mark.parametrize(
+    ("life", "counts", "consents", "step"),
+    [
+        ({}, None, Consents(), "wait"),
+        ({}, TaskCounts(active=5), Consents(), "terminate"),
+        ({}, RUNNING, Consents(), "blocked"),
+        ({"replace": "WhenIdle"}, RUNNING, Consents(), "wait"),
+        ({"replace": "WhenIdle"}, TaskCounts(active=5), Consents(), "terminate"),
+        ({}, RUNNING, "task_loss", "terminate"),
+        ({}, RUNNING, "replace", "terminate"),
+    ],
+)
+def test_running_tasks_are_not_killed_for_a_replacement_nobody_agreed_to(
+    world: Any, life: dict[str, Any], counts: TaskCounts | None, consents: Any, step: str
+) -> None:
+    wanted = world.job(life=life, jobReleaseTask={"commandLine": "other"})
+    live = world.live_job(world.job(), counts=counts)
+    agreed = {"task_loss": frozenset({live.key}), "replace": frozenset({(live.key, live.guard.born)})}
+    given = Consents(**{consents: agreed[consents]}) if isinstance(consents, str) else consents
+    assert said(next_step(wanted, live, replace(world.context, consents=given))) == step
+
+
+def test_what_cannot_be_cleared_is_told_and_not_tried_for_ever(world: Any) -> None:
+    live = world.live_job(world.job(networkConfiguration={"subnetId": "x", "skipWithdrawFromVNet": False}))
+    step = next_step(world.job(), live, world.context)
+    assert isinstance(step, Blocked)
+    assert "networkConfiguration cannot be cleared" in step.reason
+
+
+@pytest.mark.parametrize(
+    ("state", "step"), [("active", "orphan"), ("disabled", "orphan"), ("completed", "blocked"), ("terminating", "wait")]
+)
+def test_an_orphan_loses_its_mark_where_the_service_takes_changes(world: Any, state: str, step: str) -> None:
+    live = world.live_job(world.job(metadata=[{"name": "a", "value": "1"}]), state, mark=Mark("s", orphan=True))
+    answer = next_step(None, live, world.context)
+    assert said(answer) == step
+    if isinstance(answer, Action):
+        assert (answer.body, answer.mark, answer.guard) == (
+            {"metadata": [{"name": "a", "value": "1"}]},
+            None,
+            live.guard,
+        )
+
+
+@pytest.mark.parametrize(
+    ("state", "stack", "step"),
+    [
+        ("active", None, "adopt"),
+        ("disabled", None, "adopt"),
+        ("terminating", None, "blocked"),
+        ("completed", None, "blocked"),
+        ("deleting", None, "blocked"),
+        ("active", "other", "blocked"),
+        ("active", "s", "done"),
+    ],
+)
+def test_an_object_of_nobody_is_adopted_when_it_is_asked_for(
+    world: Any, state: str, stack: str | None, step: str
+) -> None:
+    wanted = world.job(life={"preventDestroy": True})
+    mark = Mark(stack, wanted.digest, wanted.tasks_digest, keep=True) if stack else None
+    live = world.live_job(wanted, state, mark=mark)
+    answer = next_step(wanted, live, replace(world.context, adopting=frozenset({wanted.key})))
+    assert said(answer) == step
+    if isinstance(answer, Action):
+        assert (answer.mark, answer.guard) == (Mark("s", keep=True), live.guard)
+
+
+def past(wanted: Any, **facts: Any) -> Entry:
+    run = Entry("s", wanted.key, "j", run_digest(wanted), wanted.tasks_digest, "t0", "t1", "success")
+    return replace(run, **facts)
+
+
+@pytest.mark.parametrize(
+    ("life", "facts", "step"),
+    [
+        ({}, {}, "done"),
+        ({}, {"run_digest": "another"}, "forget"),
+        ({}, {"tasks_digest": "another"}, "blocked"),
+        ({"runPolicy": "Once"}, {"run_digest": "another"}, "done"),
+        ({"runPolicy": "Always"}, {}, "forget"),
+        ({"state": "Completed"}, {}, "done"),
+    ],
+)
+def test_a_run_that_is_over_and_gone_is_not_repeated(
+    world: Any, life: dict[str, Any], facts: dict[str, str], step: str
+) -> None:
+    wanted = world.job(tasks=("t1",), life=life)
+    context = replace(world.context, run=past(wanted, **facts))
+    assert said(next_step(wanted, None, context)) == step
+
+
+def test_fields_that_take_no_new_run_do_not_ask_for_one(world: Any) -> None:
+    wanted = world.job()
+    assert run_digest(world.job(priority=5, displayName="x", poolInfo={"poolId": "q"})) == run_digest(wanted)
+    assert run_digest(world.job(usesTaskDependencies=True)) != run_digest(wanted)
+
+
+@pytest.mark.parametrize(("prunes", "step"), [(True, "forget"), (False, "done")])
+def test_a_run_is_forgotten_with_its_manifest(world: Any, prunes: bool, step: str) -> None:
+    context = replace(world.context, prunes=prunes, run=past(world.job()))
+    assert said(next_step(None, None, context)) == step
+
+
+LIVED = {"ttlAfterCompletion": {"success": "P1D", "failure": "P7D"}}
+GOOD, BAD, LEFT = TaskCounts(succeeded=2), TaskCounts(succeeded=1, failed=1), TaskCounts(active=1)
+
+
+@pytest.mark.parametrize(
+    ("day", "counts", "release", "step"),
+    [
+        ("02", GOOD, 0, "done"),
+        ("03", None, 0, "wait"),
+        ("03", GOOD, 0, "delete"),
+        ("03", BAD, 0, "done"),
+        ("03", LEFT, 0, "done"),
+        ("03", GOOD, 1, "done"),
+        ("09", BAD, 0, "delete"),
+        ("09", GOOD, 1, "blocked"),
+    ],
+)
+def test_a_completed_job_is_kept_for_as_long_as_its_result_deserves(
+    world: Any, day: str, counts: TaskCounts | None, release: int, step: str
+) -> None:
+    wanted = world.job(life=LIVED)
+    facts = {"counts": counts, "nodes": (world.ran(release=release),), "ended": "2030-01-01T12:00:00.1234567Z"}
+    live = world.live_job(wanted, "completed", **facts)
+    answer = next_step(wanted, live, replace(world.context, now=f"2030-01-{day}T12:00:01Z"))
+    if day == "02":
+        answer = next_step(wanted, live, replace(world.context, now="2030-01-02T11:59:59Z"))
+    assert said(answer) == step
+    if isinstance(answer, Action):
+        assert answer.run is not None
+        assert answer.receipt == live.nodes
+        assert (answer.run.result, answer.run.born) == ("success" if counts is GOOD else "failure", live.guard.born)
+
+
+def test_a_job_is_not_run_again_where_the_ledger_is_missing(world: Any) -> None:
+    wanted = world.job(life=LIVED)
+    lost = replace(world.context, ledger=Ledger(store_id="bbbbbbbb"), stores=frozenset({"aaaaaaaa"}))
+    step = next_step(wanted, None, lost)
+    assert isinstance(step, Blocked)
+    assert "store aaaaaaaa, and the store in use is bbbbbbbb" in step.reason
+    assert step.consent == "--allow-new-run job/j"
+    assert said(next_step(world.job(), None, lost)) == "create"
+    agreed = replace(lost, consents=Consents(new_run=frozenset({wanted.key})))
+    created = next_step(wanted, None, agreed)
+    assert isinstance(created, Action)
+    assert created.mark is not None
+    assert created.mark.store == "bbbbbbbb"
+
+
+def with_tasks(world: Any, life: str, **there: Any) -> Any:
+    """A manifest of tasks t1 and t2 under a policy, and a job with the tasks *there* that were not confirmed."""
+    wanted = world.job(tasks=("t1", "t2"), life={"tasks": life})
+    tasks = {"t1": world.live_task(wanted.tasks["t1"]), "t2": world.live_task(wanted.tasks["t2"]), **there}
+    return wanted, world.live_job(wanted, mark=Mark("s", wanted.digest, "before"), tasks=tasks)
+
+
+@pytest.mark.parametrize(
+    ("life", "state", "step"),
+    [
+        ("AddOnly", "active", "blocked"),
+        ("ReactivateFailed", "active", "blocked"),
+        ("Replace", "active", "delete-tasks"),
+        ("Exact", "completed", "delete-tasks"),
+        ("Replace", "running", "blocked"),
+        ("Replace", "preparing", "blocked"),
+    ],
+)
+def test_a_changed_task_goes_where_the_policy_lets_it(world: Any, life: str, state: str, step: str) -> None:
+    other = world.live_task(world.task("t2", command="before"), state)
+    wanted, live = with_tasks(world, life, t2=other)
+    answer = next_step(wanted, live, world.context)
+    assert said(answer) == step
+    if isinstance(answer, Action):
+        assert (answer.names, answer.guards) == (("t2",), (other.guard,))
+    if state != "active" and isinstance(answer, Blocked):
+        assert answer.consent == "--allow-task-loss job/j"
+        agreed = replace(world.context, consents=Consents(task_loss=frozenset({live.key})))
+        assert said(next_step(wanted, live, agreed)) == "delete-tasks"
+
+
+def test_a_task_that_differs_for_an_absent_line_alone_is_not_deleted(world: Any) -> None:
+    other = world.live_task(world.task("t2", environmentSettings=[{"name": "A", "value": "1"}]))
+    wanted, live = with_tasks(world, "Replace", t2=other)
+    step = next_step(wanted, live, world.context)
+    assert isinstance(step, Blocked)
+    assert "no line of the manifest speaks of it" in step.reason
+
+
+@pytest.mark.parametrize(("life", "step"), [("AddOnly", "confirm-tasks"), ("Exact", "delete-tasks")])
+def test_tasks_that_are_not_declared_go_where_the_policy_is_exact(world: Any, life: str, step: str) -> None:
+    wanted, live = with_tasks(world, life, t9=world.live_task(world.task("t9")))
+    assert said(next_step(wanted, live, world.context)) == step
+
+
+def test_ids_are_enough_while_the_tasks_are_being_added(world: Any) -> None:
+    wanted = world.job(tasks=("t1", "t2"))
+    live = world.live_job(wanted, mark=Mark("s", wanted.digest), ids=frozenset({"t1"}))
+    step = next_step(wanted, live, world.context)
+    assert isinstance(step, Action)
+    assert [task.name for task in step.tasks] == ["t2"]
+    full = replace(live, ids=frozenset({"t1", "t2"}))
+    assert said(next_step(wanted, full, world.context)) == "wait"
+
+
+def test_failed_tasks_run_again_once_for_a_manifest_whatever_dies(world: Any) -> None:
+    failing = {"state": "completed", "failed": True}
+    wanted, live = with_tasks(world, "ReactivateFailed")
+    first = world.live_task(wanted.tasks["t1"], ended="2030-01-01T00:00:05Z", **failing)
+    second = world.live_task(wanted.tasks["t2"], ended="2030-01-01T00:00:07Z", **failing)
+    live = replace(live, tasks={"t1": first, "t2": second})
+
+    step = next_step(wanted, live, world.context)
+    assert isinstance(step, Action)
+    assert step.verb == "update"
+    assert step.mark is not None
+    assert step.mark.retried.endswith("@2030-01-01T00:00:07Z")
+    assert Mark.parse(str(step.mark)) == step.mark
+
+    noted = replace(live, mark=step.mark)
+    step = next_step(wanted, noted, world.context)
+    assert isinstance(step, Action)
+    assert (step.verb, step.names) == ("reactivate-tasks", ("t1", "t2"))
+
+    # One of them was reactivated before the crash, and has failed again since.
+    again = replace(first, ended="2030-01-01T00:00:09Z")
+    step = next_step(wanted, replace(noted, tasks={"t1": again, "t2": second}), world.context)
+    assert isinstance(step, Action)
+    assert step.names == ("t2",)
+
+    both = replace(noted, tasks={"t1": again, "t2": replace(second, ended="2030-01-01T00:00:10Z")})
+    step = next_step(wanted, both, world.context)
+    assert isinstance(step, Action)
+    assert step.verb == "confirm-tasks"
+    assert step.mark is not None
+    assert said(next_step(wanted, replace(both, mark=step.mark), world.context)) == "done"
+
+
+def test_confirmed_tasks_are_compared_when_that_is_asked_for(world: Any) -> None:
+    wanted = world.job(tasks=("t1", "t2"))
+    live = world.live_job(wanted, tasks={"t1": world.live_task(wanted.tasks["t1"])})
+    assert said(next_step(wanted, live, world.context)) == "done"
+    assert said(next_step(wanted, live, replace(world.context, check_tasks=True))) == "add-tasks"
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        Mark("s"),
+        Mark("s", "a", "b", "c", True, False, True, store="12345678", retried="d@2030-01-01T00:00:00Z"),
+        Mark("s", "a", written="2030-01-01T00:00:00Z", aside=frozenset({"abc", "def"})),
+    ],
+)
+def test_a_mark_is_read_as_it_was_written(mark: Mark) -> None:
+    assert Mark.parse(str(mark)) == mark

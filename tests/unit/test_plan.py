@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from reconciler.cli.show import PAST
+from reconciler.ledger import Entry, Ledger
+from reconciler.lifecycle.runs import run_digest
 from reconciler.lifecycle.steps import Blocked, Verb
 from reconciler.model.desired import Key, Kind
-from reconciler.observed import LiveNode
+from reconciler.observed import LiveNode, Mark, TaskCounts
 from reconciler.plan import make_plan, too_much
 from reconciler.render.text import NO_CHANGES, plan_text, road_text, summary
 
@@ -63,7 +65,7 @@ def test_a_pool_that_owes_a_release_to_a_job_of_others_is_blocked(world: Any) ->
 
 
 def test_replacing_a_job_is_one_road(world: Any) -> None:
-    live = world.live_job(world.job(tasks=("t1",)))
+    live = world.live_job(world.job(tasks=("t1",)), counts=TaskCounts())
     wanted = world.job(tasks=("t1",), jobReleaseTask={"commandLine": "other"})
     plan = make_plan(world.desired(wanted), world.observed(live), world.context)
     assert roads(plan)["job/j"] == (
@@ -164,3 +166,55 @@ def test_a_job_that_somebody_deletes_still_owes_its_release(world: Any) -> None:
 
 def test_every_verb_has_words_for_the_live_view() -> None:
     assert set(PAST) == set(Verb)
+
+
+def test_a_job_moves_after_its_new_pool_is_there_and_before_its_old_one_goes(world: Any) -> None:
+    live = world.live_job(world.job(), nodes=())
+    wanted = world.job(poolInfo={"poolId": "q"})
+    plan = make_plan(
+        world.desired(wanted, world.pool("q")),
+        world.observed(live, replace(world.live_pool(world.pool()), members=())),
+        world.context,
+    )
+    assert roads(plan) == {
+        "pool/q": "create -> wait for nodes: 0 of 2 ready",
+        "job/j": "disable -> wait for its running tasks to end -> update -> enable",
+        "pool/p": "delete -> wait for the service to remove its nodes",
+    }
+    job, old, new = wanted.key, Key.of(Kind.POOL, "p"), Key.of(Kind.POOL, "q")
+    assert plan.after == {job: {new}, old: {job}}
+
+
+def test_adopting_is_the_first_step_of_the_road_to_what_the_manifest_says(world: Any) -> None:
+    job, pool = world.job(priority=3), world.pool(metadata=[{"name": "a", "value": "1"}])
+    context = replace(world.context, adopting=frozenset({job.key, pool.key}))
+    live = (world.live_job(world.job(), stack=None), world.live_pool(world.pool(), stack=None))
+    plan = make_plan(world.desired(job, pool), world.observed(*live), context)
+    assert roads(plan) == {"pool/p": "adopt -> update", "job/j": "adopt -> update -> confirm tasks"}
+
+
+def test_a_pool_is_orphaned_with_its_nodes_and_whatever_they_owe(world: Any) -> None:
+    live = world.live_pool(world.pool(), mark=Mark("s", orphan=True))
+    plan = make_plan(world.desired(), world.observed(live), world.context)
+    assert roads(plan) == {"pool/p": "orphan"}
+    assert too_much(plan, world.desired(), None) is None
+
+
+def test_a_job_that_is_removed_after_its_time_is_not_created_again_in_the_same_plan(world: Any) -> None:
+    wanted = world.job(life={"ttlAfterCompletion": {"success": "P1D"}})
+    facts = {"counts": TaskCounts(), "nodes": (), "ended": "2030-01-01T00:00:00Z"}
+    observed = replace(world.observed(world.live_job(wanted, "completed", **facts)), at="2030-01-03T00:00:00Z")
+    plan = make_plan(world.desired(wanted, max_deletes=0), observed, world.context)
+    assert roads(plan) == {"job/j": "delete -> wait for the service to forget it"}
+    assert too_much(plan, world.desired(wanted, max_deletes=0), None) is None
+
+
+def test_a_run_whose_manifest_is_gone_is_forgotten(world: Any) -> None:
+    wanted = world.job()
+    run = Entry("s", wanted.key, "j", run_digest(wanted), wanted.tasks_digest, "t0", "t1", "success")
+    context = replace(world.context, ledger=Ledger({wanted.key: run}))
+    assert roads(make_plan(world.desired(), world.observed(), context)) == {"job/j": "forget its run"}
+    assert roads(make_plan(world.desired(wanted), world.observed(), context)) == {}
+    assert roads(make_plan(world.desired(world.job(usesTaskDependencies=True)), world.observed(), context)) == {
+        "job/j": "forget its run -> create"
+    }

@@ -63,6 +63,20 @@ TAKEN = "expected an id that no other task of the job has, found"
                 "first in spec.jobPreparationTask.environmentSettings[0]",
             ],
         ),
+        (
+            "  jobManagerTask: {id: m, commandLine: m}\nlifecycle: {tasks: Exact}\n",
+            [
+                "7:20: lifecycle.tasks: expected another policy than 'Exact' beside a jobManagerTask: the tasks it adds are "
+                "in no manifest"
+            ],
+        ),
+        (
+            "lifecycle:\n  ignoreChanges: [spec.priority, spec.prioritty]\n",
+            [
+                "7:34: lifecycle.ignoreChanges[1]: expected a field of spec, found 'spec.prioritty' (did you mean "
+                "'priority'?)"
+            ],
+        ),
     ],
 )  # fmt: skip
 def test_within_a_job(findings: Findings, lines: str, expected: list[str]) -> None:
