@@ -1,4 +1,5 @@
-"""JSON Schemas of the manifests, for editors: one for each kind, and `manifest.json` for all of them.
+"""JSON Schemas of the manifests, for editors: one for each kind, and `manifest.json` for all of them; and the same
+facts for people, `REFERENCE.md`.
 
 Made from the models, so that an editor knows what the loader knows. The committed copies in `schemas/` are written by
 `python -m reconciler.schema schemas`; a test keeps them current. Facts about a field (its default, how it may change)
@@ -7,26 +8,30 @@ are under `x-` names.
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from reconciler.model.document import MANIFESTS
+from reconciler.model.field import ABSENT, SERVICE_CHOSEN, ChangeKind, Compare, OneOf, Paired, Spec, listed
 from reconciler.model.secret import SecretReference
+from reconciler.model.table import Field, table
 
+REFERENCE = "REFERENCE.md"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def documents() -> dict[str, str]:
-    """The schema files: name -> JSON text."""
+    """The files: name -> text."""
     by_kind = {f"{kind.lower()}.json": _schema(f"{kind} manifest", [kind]) for kind in MANIFESTS}
-    return by_kind | {"manifest.json": _schema("Manifest", list(MANIFESTS))}
+    return by_kind | {"manifest.json": _schema("Manifest", list(MANIFESTS)), REFERENCE: _reference()}
 
 
 def write(folder: Path) -> None:
-    """Write every schema file into *folder*."""
+    """Write every file into *folder*."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in documents().items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -35,7 +40,9 @@ def write(folder: Path) -> None:
 def _schema(title: str, kinds: list[str]) -> str:
     shapes: list[type[BaseModel]] = [*(MANIFESTS[kind] for kind in kinds), SecretReference]
     _, combined = models_json_schema([(shape, "validation") for shape in shapes])
-    models: dict[str, Any] = {name: _plain(name, model) for name, model in sorted(combined["$defs"].items())}
+    sealed = {model.__name__ for model, is_sealed in _types(MANIFESTS[kind] for kind in kinds).items() if is_sealed}
+    defs = sorted(combined["$defs"].items())
+    models: dict[str, Any] = {name: _plain(name, model, name in sealed) for name, model in defs}
     head: dict[str, Any] = {"$schema": DIALECT, "title": title}
     if len(kinds) == 1:
         root = models.pop(MANIFESTS[kinds[0]].__name__)
@@ -46,10 +53,13 @@ def _schema(title: str, kinds: list[str]) -> str:
     return json.dumps(head | body | {"$defs": models}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _plain(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """A model's schema without what pydantic adds of itself: titles made of field names, and nulls for absent lines."""
+def _plain(name: str, schema: dict[str, Any], is_sealed: bool) -> dict[str, Any]:
+    """A model's schema without what pydantic adds of itself: titles made of field names, and nulls for absent lines.
+    Below a sealed field the kinds of change are that field's."""
     properties = {key: _property(field) for key, field in schema.get("properties", {}).items()}
     for key, field in properties.items():
+        if is_sealed:
+            field.pop("x-change", None)
         if field.get("x-secret") or (name, key) == ("EnvironmentSetting", "value"):
             properties[key] = _or_reference(field)
     return schema | {"properties": properties}
@@ -62,12 +72,151 @@ def _or_reference(field: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [shape, {"$ref": f"#/$defs/{SecretReference.__name__}"}], **facts}
 
 
+def _types(roots: Iterable[type[Spec]]) -> dict[type[Spec], bool]:
+    """Every type that these reach, in the order of reading, and whether each is reached only below
+    sealed fields."""
+    found: dict[type[Spec], bool] = {}
+
+    def reach(model: type[Spec], is_sealed: bool) -> None:
+        if found.get(model, True) is False or (model in found and is_sealed):
+            return
+        found[model] = is_sealed
+        for name, field in table(model).items():
+            for below in _models_in(model.model_fields[name].annotation):
+                reach(below, is_sealed or field.sealed)
+
+    for root in roots:
+        reach(root, False)
+    return found
+
+
+def _models_in(annotation: Any) -> Iterator[type[Spec]]:
+    """The types that a value may hold, itself or as items of a list or mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, Spec):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
+
+
 def _property(field: dict[str, Any]) -> dict[str, Any]:
     arms = [arm for arm in field.get("anyOf", ()) if arm != {"type": "null"}]
     if len(arms) == 1:
         noise = ("title", "anyOf", "default")
         return {**arms[0], **{key: value for key, value in field.items() if key not in noise}}
     return {key: value for key, value in field.items() if key != "title"}
+
+
+_HEAD = """\
+# Manifest reference
+
+Written by `python -m reconciler.schema schemas` from the field table; a test keeps it current. Property names below
+`spec` are the Batch REST API's (api-version 2025-06-01).
+
+**Default** is what the service takes when the line is absent: *chosen by the service* and *from PATH* (taken from the
+object above when this one was made) are not compared unless written. **Change** says what it takes to change the value
+of a live object; an empty cell means the same as for the object that holds it.
+
+| change | meaning |
+| --- | --- |
+"""
+_CHANGES = {
+    ChangeKind.LIVE: "at any time, in place",
+    ChangeKind.RESIZE: "by resizing the pool",
+    ChangeKind.AUTOSCALE: "by switching autoscale on, off or over",
+    ChangeKind.WHEN_EMPTY: "in place, while the pool has no nodes",
+    ChangeKind.WHEN_DISABLED: "in place, while the job is disabled",
+    ChangeKind.ONE_WAY: "in place, in one direction only",
+    ChangeKind.NEXT_RUN: "in place; reaches jobs that the schedule makes later",
+    ChangeKind.NEXT_INCARNATION: "never by itself; used when the object is next created",
+    ChangeKind.FIXED: "only by replacing the object",
+}
+
+
+def _reference() -> str:
+    """Every type of the manifests as a table."""
+    roots = list(MANIFESTS.values())
+    found = _types([*roots, SecretReference])
+    others = sorted((model for model in found if model not in roots), key=lambda model: model.__name__)
+    _, combined = models_json_schema([(model, "validation") for model in found])
+    changes = "".join(f"| `{kind.value}` | {_CHANGES[kind]} |\n" for kind in ChangeKind)
+    sections = [_section(model, combined["$defs"], found[model]) for model in (*roots, *others)]
+    return "\n".join([_HEAD + changes, *sections])
+
+
+def _section(model: type[Spec], schemas: dict[str, Any], is_sealed: bool) -> str:
+    head = "| field | type | default | limits | change | meaning |\n| --- | --- | --- | --- | --- | --- |\n"
+    properties = schemas[model.__name__]["properties"]
+    rows = [_row(field, properties[name], model, is_sealed) for name, field in table(model).items()]
+    text = f"{' '.join((model.__doc__ or '').split())}{_rule(model)}"
+    return f"## {model.__name__}\n\n{text}\n\n{head}{''.join(rows)}"
+
+
+def _rule(model: type[Spec]) -> str:
+    if issubclass(model, OneOf):
+        return f" Exactly one of {listed([f'`{name}`' for name in model.one_of], 'and')} is written."
+    if issubclass(model, Paired):
+        return f" {listed([f'`{name}`' for name in model.pair], 'and')} are written together or not at all."
+    return ""
+
+
+def _row(field: Field, schema: dict[str, Any], model: type[Spec], is_sealed: bool) -> str:
+    shape = _property(schema)
+    inner = shape["items"] if field.is_list else shape
+    name = f"`{field.name}`{' *' if field.required else ''}"
+    kind = f"`{field.change.value}`" if field.change and not is_sealed else ""
+    cells = (name, _type(field, inner), _default(field, model), _limits(field, inner), kind, _meaning(field))
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |\n"
+
+
+def _type(field: Field, shape: dict[str, Any]) -> str:
+    if field.below is not None:
+        text = f"[{field.below.__name__}](#{field.below.__name__.lower()})"
+    elif field.choices:
+        text = ", ".join(f"`{choice}`" for choice in field.choices)
+    elif field.compare is Compare.DURATION:
+        text = "duration"
+    elif field.compare is Compare.MOMENT:
+        text = "time"
+    else:
+        names = {"string": "text", "integer": "number", "boolean": "true or false", "object": "mapping"}
+        text = names.get(str(shape.get("type")), f"`{shape['const']}`" if "const" in shape else "value")
+    return f"list of {text}" if field.is_list else text
+
+
+def _default(field: Field, model: type[Spec]) -> str:
+    if field.inherited:
+        return f"from `{field.inherited}`"
+    if field.default == SERVICE_CHOSEN:
+        return "chosen by the service"
+    if field.default == {}:
+        return "made of its defaults"
+    if field.default != ABSENT:
+        return f"`{json.dumps(field.default, ensure_ascii=False)}`"
+    policy = model.model_fields[field.name].default
+    return f"`{json.dumps(policy)}`" if isinstance(policy, bool | int | str) else ""
+
+
+def _limits(field: Field, item: dict[str, Any]) -> str:
+    spans = (("minimum", "maximum", ""), ("minLength", "maxLength", " characters"))
+    found = [_span(item.get(low), item.get(high), unit) for low, high, unit in spans if low in item or high in item]
+    if field.keyed_by:
+        found.append(f"each `{field.keyed_by}` once")
+    if field.when:
+        found.append(f"only with `{field.when[0]}: {str(field.when[1]).lower()}`")
+    return "; ".join(found)
+
+
+def _span(low: int | None, high: int | None, unit: str) -> str:
+    if low is None or high is None:
+        bound = f"at least {low:,}{unit}" if high is None else f"at most {high:,}{unit}"
+        return bound.removesuffix("s") if low == 1 and unit else bound
+    return f"{low:,} to {high:,}{unit}"
+
+
+def _meaning(field: Field) -> str:
+    notes = ["Secret: written out, or a [SecretReference](#secretreference)."] if field.secret else []
+    notes += ["Never returned by the service."] if field.write_only else []
+    return " ".join((field.doc, *notes)).replace("\n", " ")
 
 
 if __name__ == "__main__":

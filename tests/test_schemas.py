@@ -1,6 +1,7 @@
 """The schemas in `schemas/` say what the models say, in a form that editors take well."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,13 @@ def test_write_makes_the_folder_and_every_file(tmp_path: Path) -> None:
 
 
 def test_there_is_one_schema_for_each_kind_and_one_for_all() -> None:
-    assert set(schema.documents()) == {"pool.json", "job.json", "jobschedule.json", "stack.json", "manifest.json"}
+    assert set(schema.documents()) - {"REFERENCE.md"} == {
+        "pool.json",
+        "job.json",
+        "jobschedule.json",
+        "stack.json",
+        "manifest.json",
+    }
     assert [arm["$ref"] for arm in read("manifest.json")["oneOf"]] == [
         f"#/$defs/{model.__name__}" for model in MANIFESTS.values()
     ]
@@ -82,3 +89,36 @@ def nodes(value: Any) -> list[dict[str, Any]]:
     if isinstance(value, dict):
         return [value, *(node for item in value.values() for node in nodes(item))]
     return []
+
+
+def test_below_a_schedule_the_schema_says_no_other_kind_of_change() -> None:
+    models = read("jobschedule.json")["$defs"]
+    assert models["JobScheduleSpec"]["properties"]["jobSpecification"]["x-change"] == "next_run"
+    assert not any("x-change" in field for field in models["JobSpecification"]["properties"].values())
+    assert read("job.json")["$defs"]["PoolInfo"]["properties"]["autoPoolSpecification"]["x-change"] == "fixed"
+    assert not any(
+        "x-change" in field for field in read("job.json")["$defs"]["PoolSpecification"]["properties"].values()
+    )
+
+
+def test_the_reference_page_has_every_type_and_field_and_no_broken_link() -> None:
+    page = schema.documents()["REFERENCE.md"]
+    headings = {line.removeprefix("## ").lower() for line in page.splitlines() if line.startswith("## ")}
+    assert set(re.findall(r"\]\(#([a-z]+)\)", page)) <= headings
+    for name, body in read("manifest.json")["$defs"].items():
+        section = page.split(f"## {name}\n")[1].split("\n## ")[0]
+        assert set(re.findall(r"^\| `([^`]+)`", section, re.MULTILINE)) == set(body["properties"]), name
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| `priority` | number | `0` | -1,000 to 1,000 | `live` | Order of jobs in a pool. |",
+        "| `password` * | text |  | at least 1 character |  | Its password. Secret: written out, or a "
+        "[SecretReference](#secretreference). Never returned by the service. |",
+        "| `targetDedicatedNodes` | number | `0` | 0 to 2,147,483,647; only with `enableAutoScale: false` | `resize` | "
+        "Dedicated nodes to have. Not with autoscale. |",
+    ],
+)
+def test_a_row_of_the_reference_page_says_what_the_table_knows(row: str) -> None:
+    assert row in schema.documents()["REFERENCE.md"].splitlines()

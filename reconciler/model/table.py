@@ -96,8 +96,8 @@ def _shape(annotation: Any) -> tuple[type[Spec] | None, bool]:
     if origin is Annotated:
         return _shape(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
-        (inner,) = (arm for arm in get_args(annotation) if arm is not type(None))
-        return _shape(inner)
+        arms = [arm for arm in get_args(annotation) if arm is not type(None)]
+        return _shape(arms[0]) if len(arms) == 1 else (None, False)
     if origin is list:
         return _shape(get_args(annotation)[0])[0], True
     return (annotation if isinstance(annotation, type) and issubclass(annotation, Spec) else None), False
