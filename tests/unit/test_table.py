@@ -306,7 +306,6 @@ NAT = {
     "frontendPortRangeEnd": 1039,
 }
 IMAGE = POOL["virtualMachineConfiguration"]
-SCHEDULE_JOB = {"poolInfo": {"poolId": "p"}}
 
 
 @pytest.mark.parametrize(
@@ -352,8 +351,6 @@ SCHEDULE_JOB = {"poolInfo": {"poolId": "p"}}
         (task.TaskDependencies, {"taskIds": ["x" * 64] * 1001}, "expected at most 64,000 characters of ids, found 64,064: use taskIdRanges"),
         (job.PoolInfo, {}, "expected exactly one of poolId or autoPoolSpecification, found none"),
         (job.JobSpec, {"poolInfo": {"autoPoolSpecification": {"poolLifetimeOption": "jobschedule"}}}, "expected poolLifetimeOption: job, found jobschedule: the job has no schedule"),
-        (schedule.JobSpecification, {**SCHEDULE_JOB, "jobReleaseTask": {"commandLine": "x"}}, "expected a jobPreparationTask beside jobReleaseTask: release runs where preparation ran"),
-        (schedule.JobSpecification, {**SCHEDULE_JOB, "jobManagerTask": {"id": "JobPreparation", "commandLine": "x"}, "jobPreparationTask": {"commandLine": "x"}}, "expected manager, preparation and release tasks of different ids, found jobpreparation again"),
         (schedule.JobScheduleConfiguration, {"startWindow": "PT59S"}, "expected at least 1 minute (PT1M), found 'PT59S'"),
         (schedule.JobScheduleConfiguration, {"doNotRunUntil": "2030-01-31"}, "expected a time with its offset such as 2030-01-31T06:00:00Z, found '2030-01-31'"),
         (schedule.JobScheduleConfiguration, {"doNotRunUntil": "2030-01-02T00:00:00Z", "doNotRunAfter": "2030-01-01T00:00:00Z"}, "expected doNotRunAfter later than doNotRunUntil (2030-01-02T00:00:00Z), found 2030-01-01T00:00:00Z"),
