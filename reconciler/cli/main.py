@@ -17,7 +17,18 @@ from reconciler import __version__
 
 EXIT_ERROR: Final = 1
 EXIT_USAGE: Final = 64
-COMMANDS: Final = ("validate", "plan", "apply", "destroy", "status", "logs", "importing", "snapshot", "emulator")
+COMMANDS: Final = (
+    "validate",
+    "plan",
+    "apply",
+    "destroy",
+    "status",
+    "logs",
+    "importing",
+    "marks",
+    "snapshot",
+    "emulator",
+)
 """Modules, one for each command."""
 
 
