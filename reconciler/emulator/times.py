@@ -25,6 +25,7 @@ _SPAN = re.compile(
     r"(?:T(?:(?P<hours>\d{1,12})H)?(?:(?P<minutes>\d{1,12})M)?(?:(?P<seconds>\d{1,12})(?:\.(?P<fraction>\d{1,20}))?S)?)?",
     re.ASCII,
 )
+_SEVENTH_DIGIT = re.compile(r"[.,]\d{6}(\d)", re.ASCII)
 _YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -61,7 +62,9 @@ def iso(ticks: int) -> str:
 def parse_iso(text: str) -> int:
     """Ticks of an ISO 8601 time; without an offset it is UTC. ValueError if it is none."""
     moment = datetime.fromisoformat(text)
-    return _ticks(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    seventh = _SEVENTH_DIGIT.search(text)  # Python keeps six, the service seven (R26)
+    ticks = int(seventh[1]) if seventh else 0
+    return _ticks(moment if moment.tzinfo else moment.replace(tzinfo=UTC)) + ticks
 
 
 def http_date(ticks: int) -> str:

@@ -124,3 +124,10 @@ def test_a_rule_lets_pass_what_it_skips_and_ends_when_it_is_used_up():
     hits = [rules.next("GET", "/abc") is not None for _ in range(4)]
     assert hits == [False, True, True, False]
     assert rules.next("POST", "/abc") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["2039-11-24T13:28:46.1234567Z", "2039-11-24T13:28:46.0000001Z", "2039-11-24T13:28:46Z"]
+)
+def test_a_time_keeps_its_seven_digits(text: str) -> None:
+    assert times.iso(times.parse_iso(text)) == text
