@@ -43,7 +43,8 @@ class Mark:
     pool, *written* is when its start task or packages last changed (ISO 8601 UTC), and *aside* holds the prints of
     nodes that we took off scheduling: those we put back, and no others. *store* names the store whose ledger will
     remember a job with a time to live. *retried* says for which manifest failed tasks were reactivated; while that is
-    going on `@` and the end of the last of them follow.
+    going on `@` and the end of the last of them follow. *secrets* is the keyed digest of the values written that the
+    service never returns.
     """
 
     stack: str
@@ -57,6 +58,7 @@ class Mark:
     aside: frozenset[str] = frozenset()
     store: str = ""
     retried: str = ""
+    secrets: str = ""
 
     def __str__(self) -> str:
         flags = f"{'k' if self.keep else ''}{'h' if self.hold else ''}{'o' if self.orphan else ''}"
@@ -66,6 +68,7 @@ class Mark:
             "aside": "".join(sorted(self.aside)),
             "store": self.store,
             "re": self.retried,
+            "secrets": self.secrets,
         }
         return text + "".join(f";{name}={value}" for name, value in more.items() if value)
 
@@ -90,6 +93,7 @@ class Mark:
             aside=frozenset(aside[at : at + PRINT] for at in range(0, len(aside), PRINT)),
             store=values.get("store", ""),
             retried=values.get("re", ""),
+            secrets=values.get("secrets", ""),
         )
 
     def same_policy(self, other: "Mark") -> bool:

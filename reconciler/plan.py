@@ -14,6 +14,7 @@ from reconciler.lifecycle import ignoring
 from reconciler.lifecycle import job as job_life
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle import schedule as schedule_life
+from reconciler.lifecycle.secrets import is_drift
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait, policy_of
 from reconciler.model.desired import Desired, Key, Kind, Wanted, digest
 from reconciler.model.field import ChangeKind
@@ -352,8 +353,7 @@ def _entry(wanted: Wanted | None, live: Live | None, road: tuple[Step, ...], cha
     ):
         names = ", ".join(extra[:3]) + (", ..." if len(extra) > 3 else "")
         notes.append(f"{len(extra)} of its tasks are in the account and not in the manifest; they stay ({names})")
-    mark = live.mark if live else None
-    drift = bool(change) and wanted is not None and mark is not None and mark.spec == wanted.digest
+    drift = wanted is not None and live is not None and is_drift(wanted, live.mark, change.fields)
     return Entry(thing.key, thing.address, road[0], road, wanted, live, change, tuple(notes), drift)
 
 

@@ -29,13 +29,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     from reconciler.cli.running import ask, converge, report
     from reconciler.cli.show import painter
-    from reconciler.cli.stack import choose_target, load_checked
+    from reconciler.cli.stack import choose_target, load_checked, signed_by
     from reconciler.errors import UnsafePlan
     from reconciler.plan import too_much
     from reconciler.render.text import plan_text
 
     desired = load_checked(arguments)
     target = choose_target(arguments, desired.stack)
+    desired = signed_by(target, desired)
     print(f"Target: {target}\n")
     plan, context = asyncio.run(plan_of(arguments, desired, target))
     print(plan_text(plan, painter(arguments)), flush=True)

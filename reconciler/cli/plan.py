@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from reconciler.cli.apply import plan_of
     from reconciler.cli.show import painter
-    from reconciler.cli.stack import choose_target, load_checked, load_snapshot
+    from reconciler.cli.stack import choose_target, load_checked, load_snapshot, signed_by
     from reconciler.plan import too_much
     from reconciler.render.json import plan_json
     from reconciler.render.text import plan_text
@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     desired = load_checked(arguments)
     snapshot = load_snapshot(arguments) if arguments.live is not None else None
     target = snapshot or choose_target(arguments, desired.stack)
+    desired = signed_by(target, desired)
     print(f"Target: {target}", file=sys.stderr if arguments.format == "json" else sys.stdout)
     plan, _ = asyncio.run(plan_of(arguments, desired, target))
     if arguments.format == "json":

@@ -79,6 +79,22 @@ def load_checked(arguments: argparse.Namespace) -> Desired:
     return desired
 
 
+def signed_by(target: "Target | Snapshot", desired: Desired) -> Desired:
+    """The desired state with the digests of its secrets, under the Stack's key or one made of the account's. Without
+    either, changes of values that the service never returns are not seen."""
+    from reconciler.model.secret import derived_key, signed
+
+    given = desired.stack.digest_key or (target.key if isinstance(target, Target) else None)
+    if given is None:
+        return desired
+    key = derived_key(given.encode())
+    objects = {
+        name: replace(wanted, signature=signed(key, wanted.secrets)) if wanted.secrets else wanted
+        for name, wanted in desired.objects.items()
+    }
+    return replace(desired, objects=objects)
+
+
 def _variables(arguments: argparse.Namespace) -> dict[str, str]:
     values: dict[str, str] = {}
     for path in arguments.var_file:

@@ -29,6 +29,7 @@ from typing import Any, Final
 from reconciler.diff import Change, FieldChange, diff
 from reconciler.lifecycle import runs
 from reconciler.lifecycle import tasks as task_life
+from reconciler.lifecycle.secrets import remembered, unseen, why
 from reconciler.lifecycle.steps import (
     KEPT,
     Action,
@@ -47,7 +48,7 @@ from reconciler.model.document import JobLifecycle
 from reconciler.model.field import ChangeKind
 from reconciler.model.job import JobSpec
 from reconciler.model.table import table, whole
-from reconciler.observed import Guard, LiveJob, Mark, TaskCounts, short
+from reconciler.observed import Guard, LiveJob, TaskCounts, short
 
 UNFINISHED: Final = frozenset({"active", "enabling", "disabling", "disabled"})
 RELEASE_BOUND: Final = "up to 15 min"
@@ -271,7 +272,7 @@ def _nothing_to_replace(job: LiveJob, context: Context) -> Blocked | None:
 
 def job_diff(wanted: Wanted, job: LiveJob) -> Change:
     """What differs between a manifest and its live job."""
-    return diff(JobSpec, wanted.spec, job.spec, written=wanted.written)
+    return Change((*diff(JobSpec, wanted.spec, job.spec, written=wanted.written).fields, *unseen(wanted, job)))
 
 
 def makes_way(wanted: Wanted, job: LiveJob, context: Context) -> bool:
@@ -320,18 +321,14 @@ def _update(wanted: Wanted, job: LiveJob, change: Change, context: Context) -> S
     mark = marked(wanted, context, job.mark)
     if not fields and mark.same_policy(job.mark):
         return None
-    reason = drift_or_change(wanted, job.mark) if fields else "policy changed"
-    return Action(Verb.UPDATE, reason, job.guard, update_body(wanted, fields), mark, changes=fields)
+    body = update_body(wanted, fields)
+    mark = remembered(mark, wanted, body)
+    return Action(Verb.UPDATE, why(wanted, job.mark, fields), job.guard, body, mark, changes=fields)
 
 
 def _one_way(wanted: Wanted, change: Change) -> tuple[FieldChange, ...]:
     """`onAllTasksComplete` ends a disabled job as well (reference, 7), so it is set once the job may run."""
     return change.of(ChangeKind.ONE_WAY) if _lifecycle(wanted).state == "Active" else ()
-
-
-def drift_or_change(wanted: Wanted, mark: Mark) -> str:
-    """Whether the manifest changed since we last wrote the object, or the object was changed behind our back."""
-    return "drift" if mark.spec == wanted.digest else "changed in the manifest"
 
 
 def update_body(wanted: Wanted, fields: tuple[FieldChange, ...]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from reconciler.lifecycle import debts
 from reconciler.lifecycle.pool_forecast import outwait, predict
 from reconciler.lifecycle.pool_nodes import RESTARTING, bring_along, lifecycle_of, old_nodes, set_aside
 from reconciler.lifecycle.pool_size import TARGETS, goal_of, loses_nodes, resize, rows
+from reconciler.lifecycle.secrets import remembered, unseen, why
 from reconciler.lifecycle.steps import (
     KEPT,
     Action,
@@ -81,7 +82,7 @@ def _prune(pool: LivePool, context: Context) -> Step:
 
 def pool_diff(wanted: Wanted, pool: LivePool) -> Change:
     """What differs between a manifest and its live pool. With autoscale the formula decides on the number of nodes."""
-    change = diff(PoolSpec, wanted.spec, pool.spec, written=wanted.written)
+    change = Change((*diff(PoolSpec, wanted.spec, pool.spec, written=wanted.written).fields, *unseen(wanted, pool)))
     if not wanted.spec.get("enableAutoScale"):
         return change
     return Change(tuple(field for field in change.fields if field.kind is not ChangeKind.RESIZE))
@@ -217,9 +218,7 @@ def _update(wanted: Wanted, pool: LivePool, change: Change, context: Context) ->
     mark = marked(wanted, context, pool.mark)
     if not fields and mark.same_policy(pool.mark):
         return None
-    reason = "policy changed"
-    if fields:
-        reason = "drift" if pool.mark.spec == wanted.digest else "changed in the manifest"
+    reason = why(wanted, pool.mark, fields)
     names = {field.top for field in fields} | {"metadata"}
     removed = "startTask" in names - wanted.spec.keys()
     if removed:
@@ -229,6 +228,7 @@ def _update(wanted: Wanted, pool: LivePool, change: Change, context: Context) ->
         # A PATCH cannot remove a start task; updateproperties does, and asks for both lists as well (reference 8.1).
         body = _whole(wanted, set(PROPERTIES) - {"startTask"})
         return Action(Verb.REPLACE_PROPERTIES, reason, pool.guard, body, mark, changes=fields)
+    mark = remembered(mark, wanted, names)
     return Action(Verb.UPDATE, reason, pool.guard, _whole(wanted, names), mark, changes=fields)
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from reconciler.diff import Change, FieldChange, diff
 from reconciler.lifecycle.job import RELEASE_BOUND
+from reconciler.lifecycle.secrets import remembered, unseen, why
 from reconciler.lifecycle.steps import (
     KEPT,
     Action,
@@ -76,7 +77,8 @@ def _lifecycle(wanted: Wanted) -> ScheduleLifecycle:
 
 def schedule_diff(wanted: Wanted, schedule: LiveSchedule) -> Change:
     """What differs between a manifest and its live schedule."""
-    return diff(JobScheduleSpec, wanted.spec, schedule.spec, written=wanted.written)
+    seen = diff(JobScheduleSpec, wanted.spec, schedule.spec, written=wanted.written)
+    return Change((*seen.fields, *unseen(wanted, schedule)))
 
 
 def _prune(schedule: LiveSchedule, context: Context) -> Step:
@@ -170,10 +172,9 @@ def _update(wanted: Wanted, schedule: LiveSchedule, context: Context) -> Step | 
     mark = marked(wanted, context, schedule.mark)
     if not fields and mark.same_policy(schedule.mark):
         return None
-    reason = "policy changed"
-    if fields:
-        reason = "drift" if schedule.mark.spec == wanted.digest else "changed in the manifest"
-    return Action(Verb.UPDATE, reason, schedule.guard, _body(wanted, fields), mark, changes=fields)
+    body = _body(wanted, fields)
+    mark = remembered(mark, wanted, body)
+    return Action(Verb.UPDATE, why(wanted, schedule.mark, fields), schedule.guard, body, mark, changes=fields)
 
 
 def _body(wanted: Wanted, fields: tuple[FieldChange, ...]) -> dict[str, Any]:

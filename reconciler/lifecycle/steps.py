@@ -218,7 +218,8 @@ def marked(wanted: Wanted, context: Context, mark: Mark | None = None) -> Mark:
     """The mark that an object gets with its manifest: a new one, or *mark* with what has changed."""
     policy = policy_of(wanted)
     base = mark or Mark(context.stack)
-    return replace(base, spec=wanted.digest, keep=policy.keep, hold=policy.hold, orphan=policy.orphan)
+    secrets = wanted.signature if mark is None else base.secrets
+    return replace(base, spec=wanted.digest, keep=policy.keep, hold=policy.hold, orphan=policy.orphan, secrets=secrets)
 
 
 def foreign(live: Live, wanted: Wanted | None, context: Context) -> Step:
@@ -234,7 +235,7 @@ def foreign(live: Live, wanted: Wanted | None, context: Context) -> Step:
     if live.state in UNMARKABLE:
         return Blocked(f"{live.address} is {live.state}, and a {live.state} {live.key.kind} cannot be marked")
     # Without a digest: it was never written from this manifest, so what differs is a change and no drift.
-    mark = replace(marked(wanted, context), spec="")
+    mark = replace(marked(wanted, context), spec="", secrets="")
     return Action(Verb.ADOPT, "to be adopted", live.guard, _own_metadata(live), mark)
 
 

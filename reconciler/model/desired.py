@@ -67,6 +67,7 @@ class Wanted:
     *spec* is normalised with defaults; *written* has only what stands in the manifest, so a difference made by an
     absent line can be told; *body* is the create body in wire form without id and mark. *tasks* are by folded id,
     in the order they are declared; those of groups are made when they are looked at; empty for a pool.
+    *signature* is the keyed digest of *secrets* for the mark, empty without a key.
     *secrets* are the values that the service never returns, by path in the body: they are not in *spec*, and only
     their digest tells a change. *secret_paths* are the places in *spec* and *written* that were given by reference to
     a secret: compared like any other, and shown nowhere.
@@ -81,6 +82,7 @@ class Wanted:
     source: Source
     tasks: Mapping[str, Task] = field(default_factory=dict, repr=False)
     secrets: Mapping[Path, Any] = field(default_factory=dict, repr=False)
+    signature: str = ""
     secret_paths: frozenset[Path] = frozenset()
     origin: "Wanted | None" = field(default=None, repr=False)
     """The manifest as it stands, where *spec* was adapted to what is there (lifecycle.ignoreChanges, a snapshot)."""

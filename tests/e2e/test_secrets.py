@@ -59,3 +59,41 @@ def test_a_secret_that_is_not_there_is_named_with_its_place(bench: Any) -> None:
     assert ran.code == 64
     assert "job.yaml:7:44: spec.commonEnvironmentSettings[0].value.secretRef.env: expected an environment" in ran.err
     assert "job.yaml:12:43: tasks[0].environmentSettings[0].value.secretRef.file: expected a readable file" in ran.err
+
+
+USERS = """  userAccounts:
+  - name: worker
+    password: {secretRef: {env: PASSWORD}}
+"""
+
+
+def test_a_changed_password_is_seen_written_once_and_never_shown(bench: Any) -> None:
+    empty = (
+        (bench.folder / "pool.yaml").read_text("utf-8").replace("targetDedicatedNodes: 2", "targetDedicatedNodes: 0")
+    )
+    bench.write(job=None, pool=empty + USERS)
+    first = bench.apply(PASSWORD="hush-one")
+    assert first.code == 0, first.out + first.err
+    assert bench.run("plan", str(bench.folder), "--detailed-exitcode", PASSWORD="hush-one").code == 0
+    planned = bench.run("plan", str(bench.folder), "--detailed-exitcode", PASSWORD="hush-two")
+    assert planned.code == 2
+    assert "why:  a secret changed in the manifest" in planned.out
+    assert "userAccounts" in planned.out
+    assert "drift" not in planned.out
+    before = bench.last_request
+    second = bench.apply(PASSWORD="hush-two")
+    assert second.code == 0, second.out + second.err
+    assert bench.writes(before) == ["PATCH /pools/p"]
+    assert bench.run("plan", str(bench.folder), "--detailed-exitcode", PASSWORD="hush-two").code == 0
+    assert "hush" not in first.out + second.out + planned.out + bench.run("snapshot").out
+
+
+def test_a_digest_under_another_key_tells_nothing_and_changes_nothing(bench: Any) -> None:
+    empty = (
+        (bench.folder / "pool.yaml").read_text("utf-8").replace("targetDedicatedNodes: 2", "targetDedicatedNodes: 0")
+    )
+    key = "apiVersion: reconciler/v1\nkind: Stack\nmetadata: {name: s}\nspec:\n  digestKey: {secretRef: {env: KEY}}\n"
+    bench.write(job=None, pool=empty + USERS, stack=key)
+    assert bench.apply(PASSWORD="hush-one", KEY="k" * 20).code == 0
+    assert bench.run("plan", str(bench.folder), "--detailed-exitcode", PASSWORD="hush-two", KEY="l" * 20).code == 0
+    assert bench.run("plan", str(bench.folder), "--detailed-exitcode", PASSWORD="hush-two", KEY="k" * 20).code == 2
