@@ -24,20 +24,29 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Load, plan, ask, run. The question is asked between two event loops, so that Ctrl-C ends it as anywhere."""
+    """Load; then each stack by itself."""
+    from reconciler.cli.stack import each, load_checked, the_only
+
+    stacks = load_checked(arguments)
+    if arguments.replace:
+        the_only(stacks, "--replace")
+    return each(stacks, lambda desired, which: _apply(arguments, desired, which))
+
+
+def _apply(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
+    """Plan, ask, run. The question is asked between two event loops, so that Ctrl-C ends it as anywhere."""
     import asyncio
 
     from reconciler.cli.running import ask, converge, report
     from reconciler.cli.show import painter
-    from reconciler.cli.stack import choose_target, load_checked, signed_by
+    from reconciler.cli.stack import choose_target, signed_by
     from reconciler.errors import UnsafePlan
     from reconciler.plan import too_much
     from reconciler.render.text import plan_text
 
-    desired = load_checked(arguments)
     target = choose_target(arguments, desired.stack)
     desired = signed_by(target, desired)
-    print(f"Target: {target}\n")
+    print(f"Target: {target}{which}\n")
     plan, context = asyncio.run(plan_of(arguments, desired, target))
     print(plan_text(plan, painter(arguments)), flush=True)
     refusal = too_much(plan, desired, arguments.allow_deletes)

@@ -26,18 +26,24 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Load, plan, ask for each object, run."""
+    """Load; then each stack by itself."""
+    from reconciler.cli.stack import each, load_manifests
+
+    return each(load_manifests(arguments), lambda declared, which: _destroy(arguments, declared, which))
+
+
+def _destroy(arguments: argparse.Namespace, declared: "Desired", which: str) -> int:
+    """Plan, ask for each object, run."""
     import asyncio
 
     from reconciler.cli.running import converge, report
     from reconciler.cli.show import painter
-    from reconciler.cli.stack import choose_target, load_manifests
+    from reconciler.cli.stack import choose_target
     from reconciler.plan import make_plan
     from reconciler.render.text import plan_text
 
-    declared = load_manifests(arguments)
     target = choose_target(arguments, declared.stack)
-    print(f"Target: {target}\n")
+    print(f"Target: {target}{which}\n")
     nothing = replace(declared, objects={})
     context = _context(arguments, declared)
     observed, context = asyncio.run(_look(target, nothing, context))

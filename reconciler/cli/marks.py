@@ -52,11 +52,11 @@ def add(commands: Any) -> None:
 
 def adopt(arguments: argparse.Namespace) -> int:
     """Mark the objects, each as its manifest says."""
-    from reconciler.cli.stack import choose_target, key_of, load_checked
+    from reconciler.cli.stack import choose_target, key_of, load_checked, the_only
     from reconciler.errors import UsageError
 
     arguments.paths = arguments.manifests
-    desired = load_checked(arguments)
+    desired = the_only(load_checked(arguments), "adopt")
     keys = [key_of(address) for address in arguments.addresses]
     for key, address in zip(keys, arguments.addresses, strict=True):
         if key not in desired.objects:

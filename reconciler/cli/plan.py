@@ -2,9 +2,12 @@
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.options import add_decisions, add_output, add_paths, add_target
+
+if TYPE_CHECKING:
+    from reconciler.model.desired import Desired
 
 
 def add(commands: Any) -> None:
@@ -25,21 +28,34 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Load, look, decide, show."""
+    """Load, look, decide, show: stack by stack."""
+    from reconciler.cli.stack import each, load_checked, the_only
+
+    stacks = load_checked(arguments)
+    for given, what in (
+        (arguments.format == "json", "--format json"),
+        (arguments.live is not None, "--live"),
+        (arguments.replace, "--replace"),
+    ):
+        if given:
+            the_only(stacks, what)
+    return each(stacks, lambda desired, which: _plan(arguments, desired, which))
+
+
+def _plan(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
     import asyncio
 
     from reconciler.cli.apply import plan_of
     from reconciler.cli.show import painter
-    from reconciler.cli.stack import choose_target, load_checked, load_snapshot, signed_by
+    from reconciler.cli.stack import choose_target, load_snapshot, signed_by
     from reconciler.plan import too_much
     from reconciler.render.json import plan_json
     from reconciler.render.text import plan_text
 
-    desired = load_checked(arguments)
     snapshot = load_snapshot(arguments) if arguments.live is not None else None
     target = snapshot or choose_target(arguments, desired.stack)
     desired = signed_by(target, desired)
-    print(f"Target: {target}", file=sys.stderr if arguments.format == "json" else sys.stdout)
+    print(f"Target: {target}{which}", file=sys.stderr if arguments.format == "json" else sys.stdout)
     plan, _ = asyncio.run(plan_of(arguments, desired, target))
     if arguments.format == "json":
         print(plan_json(plan, str(target)))

@@ -2,14 +2,15 @@
 
 import argparse
 import os
-from collections.abc import AsyncIterator, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from reconciler.errors import TargetError, UsageError
+from reconciler.errors import ReconcilerError, TargetError, UsageError
 from reconciler.lifecycle.steps import Consents, Context
 from reconciler.model.desired import Desired, Key, Kind, Stack
 from reconciler.observed import Observed
@@ -18,6 +19,8 @@ from reconciler.store import FolderStore, state_directory
 if TYPE_CHECKING:
     from reconciler.azure import Account
 
+WORST = (64, 1, 6, 5, 4, 3, 2, 0)
+"""Exit codes, the worst first."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
@@ -62,21 +65,48 @@ def load_snapshot(arguments: argparse.Namespace) -> Snapshot:
     return Snapshot(content, arguments.live)
 
 
-def load_manifests(arguments: argparse.Namespace) -> Desired:
-    """The desired state that the command line names."""
-    from reconciler.manifest import load
+def load_manifests(arguments: argparse.Namespace) -> tuple[Desired, ...]:
+    """The desired state of each stack that the command line names."""
+    from reconciler.manifest import load_all
 
-    return load(arguments.paths, variables=_variables(arguments), environment=os.environ)
+    return load_all(arguments.paths, variables=_variables(arguments), environment=os.environ)
 
 
-def load_checked(arguments: argparse.Namespace) -> Desired:
-    """The desired state, with the mistakes that lint finds among those of the manifests. Its warnings are for
-    `validate`: a plan is read for what will happen."""
+def load_checked(arguments: argparse.Namespace) -> tuple[Desired, ...]:
+    """The same, with the mistakes that lint finds among those of the manifests. Its warnings are for `validate`: a
+    plan is read for what will happen."""
     from reconciler.cli.linting import check_stack
 
-    desired = load_manifests(arguments)
-    check_stack(desired)
-    return desired
+    stacks = load_manifests(arguments)
+    for desired in stacks:
+        check_stack(desired)
+    return stacks
+
+
+def the_only(stacks: tuple[Desired, ...], what: str) -> Desired:
+    """The one stack there is. Raises UsageError where *what* has a meaning for one only."""
+    if len(stacks) > 1:
+        names = ", ".join(desired.stack.name for desired in stacks)
+        raise UsageError(f"{what} is for one stack at a time, and these are several ({names}): give the folder of one")
+    return stacks[0]
+
+
+def each(stacks: tuple[Desired, ...], work: Callable[[Desired, str], int]) -> int:
+    """Do the work for each stack, whatever becomes of the others; the worst exit code. The work gets what to say behind
+    the target: which stack it is, where there are several."""
+    if len(stacks) == 1:
+        return work(stacks[0], "")
+    codes = []
+    for number, desired in enumerate(stacks):
+        if number:
+            print()
+        try:
+            codes.append(work(desired, f", stack '{desired.stack.name}'"))
+        except ReconcilerError as error:
+            sys.stdout.flush()
+            print(f"error: stack '{desired.stack.name}': {error}", file=sys.stderr, flush=True)
+            codes.append(1)
+    return min(codes, key=WORST.index)
 
 
 def signed_by(target: "Target | Snapshot", desired: Desired) -> Desired:

@@ -30,17 +30,20 @@ def run(arguments: argparse.Namespace) -> int:
     """One address, the objects of manifests, or everything that carries a mark."""
     import asyncio
 
-    from reconciler.cli.stack import choose_target, load_manifests, signed_by
+    from reconciler.cli.stack import choose_target, each, load_manifests, signed_by
     from reconciler.errors import UsageError
 
     addresses = [text for text in arguments.paths if ADDRESS.fullmatch(text) and not Path(text).exists()]
     if addresses and len(arguments.paths) > 1:
         raise UsageError("expected one address such as job/NAME, or manifests")
-    desired = load_manifests(arguments) if arguments.paths and not addresses else None
-    target = choose_target(arguments, desired.stack if desired else None)
-    desired = signed_by(target, desired) if desired else None
-    print(f"Target: {target}\n")
-    return asyncio.run(_status(desired, addresses[0] if addresses else None, target))
+
+    def show(desired: "Desired | None", which: str) -> int:
+        target = choose_target(arguments, desired.stack if desired else None)
+        desired = signed_by(target, desired) if desired else None
+        print(f"Target: {target}{which}\n")
+        return asyncio.run(_status(desired, addresses[0] if addresses else None, target))
+
+    return each(load_manifests(arguments), show) if arguments.paths and not addresses else show(None, "")
 
 
 async def _status(desired: "Desired | None", address: str | None, target: "Target") -> int:
