@@ -21,6 +21,7 @@ from reconciler.diff import Change, FieldChange, diff
 from reconciler.lifecycle.job import RELEASE_BOUND
 from reconciler.lifecycle.steps import (
     KEPT,
+    NOTHING_TO_REPLACE,
     Action,
     Blocked,
     Context,
@@ -149,6 +150,8 @@ def _replacement(wanted: Wanted, schedule: LiveSchedule, context: Context) -> st
     if (schedule.key, schedule.guard.born) in context.consents.replace:
         if lifecycle.preventDestroy:
             return Blocked("lifecycle.preventDestroy forbids to replace it")
+        if lifecycle.state == "Completed":
+            return Blocked(NOTHING_TO_REPLACE)
         return "asked for by --replace"
     if schedule.state != "completed" or lifecycle.state == "Completed":
         return None
