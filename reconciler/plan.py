@@ -6,11 +6,12 @@ each action, so what is shown is what will be asked.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Final, Generic, TypeVar
 
 from reconciler import ledger
 from reconciler.diff import Change, FieldChange
-from reconciler.lifecycle import ignoring
+from reconciler.lifecycle import ignoring, runs
 from reconciler.lifecycle import job as job_life
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle import schedule as schedule_life
@@ -136,6 +137,7 @@ def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
     """Decide for every object that is declared or ours."""
     observed = observed.with_children()
     context = replace(context, now=observed.at, stores=_other_stores(observed, context))
+    context = replace(context, restores=_restores(desired, observed, context))
     schedules = {
         key: _schedule_entry(desired.objects.get(key), observed.schedules.get(key), context)
         for key in _keys(Kind.JOB_SCHEDULE, desired, observed, context)
@@ -146,8 +148,10 @@ def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
         )
         for key in _keys(Kind.JOB, desired, observed, context)
     }
-    for entry in schedules.values():
-        jobs |= _children(entry, context)
+    for key, entry in schedules.items():
+        children = _children(entry, context)
+        jobs |= children
+        schedules[key] = _held(entry, children)
     pools = {
         key: _pool_entry(desired.objects.get(key), observed.pools.get(key), _with_jobs(context, key, observed, jobs))
         for key in _keys(Kind.POOL, desired, observed, context)
@@ -173,6 +177,14 @@ def _other_stores(observed: Observed, context: Context) -> frozenset[str]:
     return named - {context.ledger.store_id}
 
 
+def _restores(desired: Desired, observed: Observed, context: Context) -> bool:
+    """Whether the store in use may take the place of a missing one: somebody consented, and no declared job that is
+    not there is left to ask about."""
+    absent = (wanted for key, wanted in desired.objects.items() if key.kind is Kind.JOB and key not in observed.jobs)
+    answered = not any(runs.asks_the_ledger(wanted, context) for wanted in absent)
+    return bool(context.consents.new_run and context.stores) and Kind.JOB not in observed.unread and answered
+
+
 def _is_child(live: Live) -> bool:
     """Jobs that a schedule made belong to it, and are decided with it."""
     return isinstance(live, LiveJob) and live.schedule is not None
@@ -196,9 +208,11 @@ def _children(entry: Entry, context: Context) -> dict[Key, Entry]:
     if not isinstance(entry.live, LiveSchedule):
         return {}
     reason, leaving = leaving_children(entry.wanted, entry.live, context)
-    freed = replace(context, prunes=True, removal=reason)
+    # Its policies say what becomes of the schedule: of them, only that of a failed release is its jobs', too.
+    policy = replace(context.policy(entry.live), keep=False, orphan=False)
     found = {}
     for job in leaving:
+        freed = replace(context, prunes=True, removal=reason, policies={**context.policies, job.key: policy})
         child = _job_entry(None, job, freed)
         if entry.live.state == "active" and schedule_life.departure(entry.wanted, entry.live, context):
             # The schedule would make the next job as soon as this one has ended.
@@ -206,6 +220,18 @@ def _children(entry: Entry, context: Context) -> dict[Key, Entry]:
             child = replace(child, step=wait, road=(wait, *child.road))
         found[job.key] = replace(child, parent=entry.key)
     return found
+
+
+def _held(entry: Entry, children: Mapping[Key, Entry]) -> Entry:
+    """A schedule that goes waits for its jobs; where all that are left need a person, waiting does not help."""
+    if not entry.removes or not children or not all(child.blocked for child in children.values()):
+        return entry
+    kept = [(child.address, child.blocked.consent) for child in children.values() if child.blocked]
+    names = " and ".join(address for address, _ in kept)
+    consents = " ".join(dict.fromkeys(consent for _, consent in kept if consent))
+    before = tuple(takewhile(lambda step: not isinstance(step, Wait), entry.road))
+    road = (*before, Blocked(f"{names} {'stays and has' if len(kept) == 1 else 'stay and have'} to go first", consents))
+    return replace(entry, step=road[0], road=road)
 
 
 def _unread(entry: Entry, observed: Observed) -> Entry:
@@ -225,17 +251,28 @@ def _needed(entry: Entry, entries: Mapping[Key, Entry]) -> Entry:
     """A pool is not removed for good while a job or schedule of ours that stays needs it."""
     if entry.key.kind is not Kind.POOL or not entry.removes or Verb.CREATE in entry.verbs:
         return entry
-    staying = [
-        job.address
+    there = [
+        job
         for job in entries.values()
         if isinstance(job.live, LiveJob | LiveSchedule)
         and job.live.pool == entry.key
         and job.live.state in job_life.UNFINISHED
-        and not job.removes
-        and Verb.TERMINATE not in job.verbs
-        and not _leaves(job)
     ]
-    return _blocked(entry, f"{', '.join(staying)} stays and needs it") if staying else entry
+    staying = [
+        job.address
+        for job in there
+        if not job.removes and not _leaves(job) and Verb.TERMINATE not in job.verbs and not _is_left(job)
+    ]
+    if staying:
+        return _blocked(entry, f"{', '.join(staying)} stays and needs it")
+    # Of objects that are not ours, release alone keeps a pool: what is about to be none of ours is told.
+    notes = (f"{job.address} runs on it and is left to others" for job in there if _is_left(job))
+    return replace(entry, notes=(*entry.notes, *notes))
+
+
+def _is_left(entry: Entry) -> bool:
+    """Whether an object loses our mark, and is none of ours from then on."""
+    return entry.verbs[-1:] == (Verb.ORPHAN,)
 
 
 def _leaves(entry: Entry) -> bool:
@@ -397,10 +434,12 @@ def too_much(plan: Plan, desired: Desired, allowed: int | None) -> str | None:
     """Why a plan must not run without consent: it removes too many objects, or its source is empty.
 
     More than 30 % of the owned objects and at least 10 of them, or more than the Stack's limit; a source without any
-    object never prunes. None when *allowed* covers it.
+    object never prunes, nor forgets which jobs ran. None when *allowed* covers it.
     """
     removed = sum(entry.removes and entry.parent is None and not entry.expires for entry in plan.entries.values())
     limit = allowed if allowed is not None else desired.stack.max_deletes
+    if not desired.objects:
+        removed += sum(Verb.FORGET in entry.verbs and not entry.removes for entry in plan.entries.values())
     if removed == 0 or (limit is not None and removed <= limit):
         return None
     consent = f"--allow-deletes {removed}"

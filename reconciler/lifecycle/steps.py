@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from reconciler.diff import FieldChange
+from reconciler.diff import FieldChange, diff
 from reconciler.ledger import Entry, Ledger
 from reconciler.model.desired import SPECS, Key, Kind, Task, Wanted
 from reconciler.model.document import JobLifecycle, ScheduleLifecycle
@@ -165,8 +165,9 @@ class Context:
     objects go (destroy); for other objects the mark remembers them. *now* is when the account was looked at, ISO 8601
     UTC. *adopting* and *orphaning* name objects that are to get, or to lose, our mark. *ledger* has the runs that are
     over and gone, and *run* the one of the object at hand; *stores* are those that marks of ours name beside the one
-    in use. *due*: times to live that are over by then count; empty, by now. *check_tasks*: compare the tasks also of
-    jobs whose tasks were confirmed.
+    in use. *due*: times to live that are over by then count; empty, by now. *check_tasks*: compare the tasks of jobs
+    whose tasks were confirmed. *restores*: people answered for every run that a missing ledger would know, so marks
+    take the name of the store in use.
     """
 
     stack: str
@@ -185,6 +186,7 @@ class Context:
     stores: frozenset[str] = frozenset()
     check_tasks: bool = False
     due: str = ""
+    restores: bool = False
 
     def owns(self, live: Live) -> bool:
         return live.mark is not None and live.mark.stack == self.stack
@@ -202,6 +204,7 @@ class Context:
 
 KEPT = "kept: lifecycle.preventDestroy (remove the line, then destroy it while its manifest is there)"
 
+NOTHING_TO_REPLACE = "--replace asks for a new run, and its manifest for none (lifecycle.state: Completed)"
 
 UNMARKABLE: Final = frozenset({"terminating", "completed", "deleting"})
 """States in which the service takes no changes: a mark can be neither set nor taken off (reference 5.1, 5.4)."""
@@ -219,7 +222,18 @@ def marked(wanted: Wanted, context: Context, mark: Mark | None = None) -> Mark:
     policy = policy_of(wanted)
     base = mark or Mark(context.stack)
     secrets = wanted.signature if mark is None else base.secrets
-    return replace(base, spec=wanted.digest, keep=policy.keep, hold=policy.hold, orphan=policy.orphan, secrets=secrets)
+    # The name that is there stays where another store is in use now: it says that a ledger is missing. Every kind
+    # carries it, because the jobs that the ledger is about are removed.
+    store = context.ledger.store_id if context.restores or not base.store else base.store
+    return replace(
+        base,
+        spec=wanted.digest,
+        keep=policy.keep,
+        hold=policy.hold,
+        orphan=policy.orphan,
+        store=store,
+        secrets=secrets,
+    )
 
 
 def foreign(live: Live, wanted: Wanted | None, context: Context) -> Step:
@@ -234,8 +248,11 @@ def foreign(live: Live, wanted: Wanted | None, context: Context) -> Step:
         return Blocked(f"{live.address} is {owner}: only an object of no stack can be adopted")
     if live.state in UNMARKABLE:
         return Blocked(f"{live.address} is {live.state}, and a {live.state} {live.key.kind} cannot be marked")
-    # Without a digest: it was never written from this manifest, so what differs is a change and no drift.
-    mark = replace(marked(wanted, context), spec="", secrets="")
+    # Where something differs, without a digest: it was never written from this manifest, so that is a change, no drift.
+    # What the service does not return was never written either.
+    mark = replace(marked(wanted, context), secrets="")
+    if diff(SPECS[Kind(live.key.kind)], wanted.spec, live.spec, written=wanted.written):
+        mark = replace(mark, spec="")
     return Action(Verb.ADOPT, "to be adopted", live.guard, _own_metadata(live), mark)
 
 

@@ -8,7 +8,7 @@ import pytest
 from reconciler.cli.show import PAST
 from reconciler.ledger import Entry, Ledger
 from reconciler.lifecycle.runs import run_digest
-from reconciler.lifecycle.steps import Blocked, Verb
+from reconciler.lifecycle.steps import Blocked, Consents, Verb
 from reconciler.model.desired import Key, Kind
 from reconciler.observed import LiveNode, Mark, TaskCounts
 from reconciler.plan import make_plan, too_much
@@ -218,3 +218,41 @@ def test_a_run_whose_manifest_is_gone_is_forgotten(world: Any) -> None:
     assert roads(make_plan(world.desired(world.job(usesTaskDependencies=True)), world.observed(), context)) == {
         "job/j": "forget its run -> create"
     }
+
+
+def test_an_adopted_object_knows_its_manifest_whatever_differed(world: Any) -> None:
+    wanted = world.pool()
+    for live in (world.pool(), world.pool(targetDedicatedNodes=1), world.pool(metadata=[{"name": "a", "value": "b"}])):
+        pool = world.live_pool(live, stack=None)
+        context = replace(world.context, adopting=frozenset({wanted.key}))
+        actions = make_plan(world.desired(wanted), world.observed(pool), context).entries[wanted.key].actions
+        marks = [action.mark.spec for action in actions if action.mark is not None]
+        assert marks == [wanted.digest] if live.spec == wanted.spec else ["", wanted.digest]
+
+
+def test_a_source_without_any_object_forgets_no_run_without_consent(world: Any) -> None:
+    wanted = world.job()
+    run = Entry("s", wanted.key, "j", run_digest(wanted), wanted.tasks_digest, "t0", "t1", "success")
+    context = replace(world.context, ledger=Ledger({wanted.key: run}))
+    plan = make_plan(world.desired(), world.observed(), context)
+    assert "--allow-deletes 1" in (too_much(plan, world.desired(), None) or "")
+    assert too_much(plan, world.desired(), 1) is None
+    assert too_much(plan, world.desired(world.pool()), None) is None
+
+
+def test_every_object_says_where_the_ledger_is_and_a_consent_for_all_makes_a_new_one_count(world: Any) -> None:
+    life = {"ttlAfterCompletion": {"success": "P1D"}}
+    pool, one, two = world.pool(), world.job("one", life=life), world.job("two", life=life)
+    desired = world.desired(pool, one, two)
+    here = replace(world.context, ledger=Ledger(store_id="here"))
+    created = make_plan(desired, world.observed(), here).entries.values()
+    assert [entry.actions[0].mark.store for entry in created if entry.actions[0].mark] == ["here"] * 3
+    alone = world.observed(world.live_pool(pool, mark=Mark("s", pool.digest, store="lost")))
+    assert set(roads(make_plan(desired, alone, here))) == set()
+    half = replace(here, consents=Consents(new_run=frozenset({one.key})))
+    assert set(roads(make_plan(desired, alone, half))) == {"job/one"}
+    whole = make_plan(desired, alone, replace(here, consents=Consents(new_run=frozenset({one.key, two.key}))))
+    assert set(roads(whole)) == {"pool/p", "job/one", "job/two"}
+    mark = whole.entries[pool.key].actions[0].mark
+    assert mark is not None
+    assert mark.store == "here"
