@@ -13,7 +13,8 @@ _PATTERN: Final = re.compile(
 def canonical(text: str) -> str:
     """The same moment as the service writes it: UTC, `Z`, zeros at the end of the fraction cut (recorded).
 
-    What is below a microsecond is cut: not every client keeps it, and no schedule means it. Raises ValueError when *text* is no moment. One without an offset is none: nothing says whose clock it means.
+    What is below a microsecond is cut: not every client keeps it, and no schedule means it. Raises ValueError when
+    *text* is no moment. One without an offset is none: nothing says whose clock it means.
     """
     match = _PATTERN.fullmatch(text)
     if match is None:
