@@ -126,6 +126,8 @@ class Recorded(Account):
         if snapshot.get("format_version") != FORMAT_VERSION:
             version = snapshot.get("format_version")
             raise TargetError(f"{name} is a snapshot of format {version}; this version reads {FORMAT_VERSION}")
+        if not isinstance(snapshot.get("endpoint"), str) or not isinstance(snapshot.get("at"), str):
+            raise TargetError(f"{name} is not a whole snapshot: it does not say of which account, and when")
         self.endpoint = snapshot["endpoint"]
         self.at: str = snapshot["at"]
         self._answers: Mapping[str, Json] = snapshot["answers"]

@@ -1,8 +1,9 @@
 """`reconciler import`: objects of the account, or pasted JSON of some, as manifests.
 
-From the account: addresses, or --all. From a file: a body of the REST API, what `az batch ... show` prints, or an ARM
-pool. What is left out or has to be filled in stands in comments above each manifest. Importing changes nothing in the
-account; `reconciler adopt` makes what is there belong to the stack.
+From the account: addresses, or --all. From a file: a body of the REST API, what `az batch ... show` prints, an ARM
+pool, or tasks, which become what stands under `tasks:`. What is left out or has to be filled in stands in comments
+above each manifest. Importing changes nothing in the account; `reconciler adopt` makes what is there belong to the
+stack.
 """
 
 import argparse
@@ -53,7 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
     if sum(ways) != 1:
         raise UsageError("expected one of: addresses such as pool/NAME, --all, --from FILE")
     if arguments.source is not None:
-        made = _from_file(arguments.source)
+        value = _json_of(arguments.source)
+        if _wrote_tasks(value, arguments.out):
+            return 0
+        made = _pasted(value)
     else:
         target = choose_target(arguments)
         print(f"Target: {target}", file=sys.stderr)
@@ -69,22 +73,50 @@ def run(arguments: argparse.Namespace) -> int:
     return _write(made, Path(arguments.out), by_kind=arguments.split == "kind")
 
 
-def _from_file(name: str) -> "list[Imported]":
+def _json_of(name: str) -> Any:
     import json
 
     from reconciler.errors import UsageError
-    from reconciler.importing import pasted
 
     try:
         text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
-        value = json.loads(text)
+        return json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{name}: expected JSON, found something else: {error}") from None
-    return pasted(value)
+
+
+def _wrote_tasks(value: Any, out: str | None) -> bool:
+    from reconciler.errors import UsageError
+    from reconciler.importing import tasks_of
+    from reconciler.importing.text import section
+
+    tasks = tasks_of(value)
+    if tasks is None:
+        return False
+    if out is not None:
+        raise UsageError(
+            "expected no --out for tasks: they stand in the manifest of their job, not in one of their own"
+        )
+    print(section(tasks), end="")
+    return True
+
+
+def _pasted(value: Any) -> "list[Imported]":
+    """Manifests; of a list, jobs that a schedule made are left out, as with --all."""
+    from reconciler.importing import pasted, schedule_of, things
+
+    found = things(value)
+    if len(found) > 1:
+        for thing in found:
+            if schedule := schedule_of(thing):
+                print(f"job/{thing['id']} is left out: jobschedule/{schedule} made it", file=sys.stderr)
+        found = [thing for thing in found if schedule_of(thing) is None]
+    return pasted(found)
 
 
 async def _from_account(arguments: argparse.Namespace, target: "Target") -> "list[Imported]":
     from reconciler.cli.stack import account, key_of
+    from reconciler.errors import UsageError
     from reconciler.importing import manifest_of
     from reconciler.model.desired import Kind
 
@@ -95,6 +127,9 @@ async def _from_account(arguments: argparse.Namespace, target: "Target") -> "lis
             found = []
             for address in arguments.addresses:
                 key, name = key_of(address), address.partition("/")[2]
+                if key.kind is Kind.JOB and ":" in name:
+                    made_by = name.partition(":")[0]
+                    raise UsageError(f"{address} was made by a schedule: import jobschedule/{made_by} instead")
                 found.append((key, await there.answer(f"{key.kind}s", name)))
         made = []
         for key, raw in found:

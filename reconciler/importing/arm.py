@@ -45,26 +45,22 @@ _MOVED: Final = frozenset(
         "applicationPackages",
     }
 )
-_LOWER: Final = frozenset(
-    {
-        "access",
-        "caching",
-        "elevationLevel",
-        "loginMode",
-        "mode",
-        "nodeFillType",
-        "policy",
-        "protocol",
-        "provision",
-        "scope",
-    }
-)
-"""Properties whose values ARM spells with capitals and the data plane without."""
+
+
+_SHAPES: Final[Mapping[str, type]] = {
+    "applicationPackages": list,
+    "deploymentConfiguration": dict,
+    "interNodeCommunication": str,
+    "scaleSettings": dict,
+}
 
 
 def is_resource(thing: Mapping[str, Any]) -> bool:
-    """Whether this is an ARM resource or template of a pool."""
-    return str(thing.get("type", "")).lower() == TYPE or isinstance(thing.get("properties"), dict)
+    """Whether this is an ARM resource, by its type, or by what only a pool's properties have."""
+    properties = thing.get("properties")
+    if not isinstance(properties, dict):
+        return False
+    return "/" in str(thing.get("type", "")) or "deploymentConfiguration" in properties
 
 
 def pool(thing: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -76,6 +72,10 @@ def pool(thing: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if kind.lower() != TYPE:
         raise UsageError(f"expected an ARM resource of type Microsoft.Batch/batchAccounts/pools, found {kind}")
     properties = thing["properties"]
+    for name, value in properties.items():
+        expected = _SHAPES.get(name)
+        if expected and value is not None and not isinstance(value, expected):
+            raise UsageError(f"expected properties.{name} as ARM has it, found {type(value).__name__}")
     notes = []
     if thing.get("identity"):
         notes.append("identity is left out: the data plane cannot give a pool its managed identities")
@@ -91,25 +91,31 @@ def pool(thing: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         body["networkConfiguration"] = properties["networkConfiguration"]
     packages = properties.get("applicationPackages")
     if packages:
-        body["applicationPackageReferences"] = [
-            {"applicationId": item["id"].rpartition("/")[2]}
-            | ({"version": item["version"]} if item.get("version") else {})
-            for item in packages
-        ]
+        body["applicationPackageReferences"] = list(map(_package, packages))
     unknown = properties.keys() - _MADE - _MOVED - set(_SAME) - {"resourceTags"}
     notes += [
         f"properties.{name} is left out: the data plane has no such property"
         for name in sorted(unknown)
         if properties[name] not in (None, [], {})
     ]
-    return _lowered(body), notes
+    return body, notes
+
+
+def _package(item: Any) -> dict[str, Any]:
+    if not isinstance(item, dict) or not isinstance(item.get("id"), str):
+        raise UsageError("expected the ARM id of each of properties.applicationPackages")
+    version = {"version": item["version"]} if item.get("version") else {}
+    return {"applicationId": item["id"].rpartition("/")[2], **version}
 
 
 def _machines(deployment: Mapping[str, Any]) -> dict[str, Any]:
     machine = deployment.get("virtualMachineConfiguration")
-    if machine is None:
+    if not isinstance(machine, dict):
         raise UsageError("expected properties.deploymentConfiguration.virtualMachineConfiguration, found none")
-    image = {name: value for name, value in machine.get("imageReference", {}).items() if value is not None}
+    reference = machine.get("imageReference")
+    if not isinstance(reference, dict):
+        raise UsageError("expected an imageReference in virtualMachineConfiguration, found none")
+    image = {name: value for name, value in reference.items() if value is not None}
     if "id" in image:
         image["virtualMachineImageId"] = image.pop("id")
     return {"virtualMachineConfiguration": {**machine, "imageReference": image}}
@@ -117,18 +123,14 @@ def _machines(deployment: Mapping[str, Any]) -> dict[str, Any]:
 
 def _scale(settings: Mapping[str, Any]) -> dict[str, Any]:
     if auto := settings.get("autoScale"):
+        if not isinstance(auto, dict) or not isinstance(auto.get("formula"), str):
+            raise UsageError("expected a formula in properties.scaleSettings.autoScale, found none")
         interval = auto.get("evaluationInterval")
         return {"enableAutoScale": True, "autoScaleFormula": auto["formula"]} | (
             {"autoScaleEvaluationInterval": interval} if interval else {}
         )
     fixed = settings.get("fixedScale") or {}
+    if not isinstance(fixed, dict):
+        raise UsageError(f"expected an object in properties.scaleSettings.fixedScale, found {type(fixed).__name__}")
     names = ("targetDedicatedNodes", "targetLowPriorityNodes", "resizeTimeout")
     return {name: fixed[name] for name in names if fixed.get(name) is not None}
-
-
-def _lowered(value: Any, name: str = "") -> Any:
-    if isinstance(value, dict):
-        return {key: _lowered(item, key) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_lowered(item, name) for item in value]
-    return value.lower() if isinstance(value, str) and name in _LOWER else value

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import yaml
 
-from reconciler.importing import Imported
+from reconciler.importing import Imported, Tasks
 
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{(?=var\.|env\.)")
 
@@ -36,6 +36,13 @@ def document(made: Imported) -> str:
 def documents(made: Iterable[Imported]) -> str:
     """Several manifests in one file."""
     return "---\n".join(document(one) for one in made)
+
+
+def section(tasks: Tasks) -> str:
+    """Tasks as they stand in the manifest of their job."""
+    whose = f"of job/{tasks.job}" if tasks.job else "of their job"
+    notes = "".join(f"# {note}\n" for note in (f"for the manifest {whose}", *tasks.notes))
+    return notes + _dump({"tasks": list(tasks.items)})
 
 
 def _dump(value: Mapping[str, Any]) -> str:

@@ -155,7 +155,7 @@ def _empty_first(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...]
     flag = f"--replace {wanted.address}"
     if all(field.implicit for field in fields):
         return Blocked(
-            f"{names} differs and no line of the manifest speaks of it; it can change only while the pool has no "
+            f"{_differ(names)} and no line of the manifest speaks of it; it can change only while the pool has no "
             "nodes, and a missing line never takes nodes away",
             flag,
         )
@@ -263,7 +263,8 @@ def _scale(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...], cont
         and (owed := debts.any_node(context))
     ):
         return owed
-    reason = "a formula decides how many nodes there are" if not pool.scales else "changed in the manifest"
+    assert pool.mark is not None
+    reason = "a formula decides how many nodes there are" if not pool.scales else why(wanted, pool.mark, fields)
     return Action(Verb.ENABLE_AUTOSCALE, reason, pool.guard, _whole(wanted, names), changes=fields)
 
 
@@ -288,7 +289,7 @@ def _resize(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...], con
     if fields and all(field.implicit for field in fields) and pool.targets.beyond(goal).total:
         names = ", ".join(field.name for field in fields)
         return Blocked(
-            f"{names} differs and no line of the manifest speaks of it; a missing line never takes nodes away"
+            f"{_differ(names)} and no line of the manifest speaks of it; a missing line never takes nodes away"
         )
     return resize(wanted, pool, goal, fields, context)
 
@@ -306,7 +307,7 @@ def _nodes_step(pool: LivePool) -> Step:
     uncounted = pool.current - sum(nodes.values())
     if pool.allocation != "steady" or coming or uncounted > 0 or (starting and not usable):
         leaving = usable - target
-        return Wait(f"{leaving} nodes to leave" if leaving > 0 else f"nodes: {usable} of {target} ready")
+        return Wait(f"{_nodes(leaving)} to leave" if leaving > 0 else f"nodes: {usable} of {target} ready")
     if target and not usable:
         states = ", ".join(f"{count} {state}" for state, count in sorted(nodes.items()))
         return Blocked(f"no usable node: {'; '.join((*pool.resize_errors, states)) or 'none was allocated'}")
@@ -314,6 +315,14 @@ def _nodes_step(pool: LivePool) -> Step:
 
 
 # What people read
+
+
+def _nodes(count: int) -> str:
+    return f"{count} node{'s' if count != 1 else ''}"
+
+
+def _differ(names: str) -> str:
+    return f"{names} differ{'' if ',' in names else 's'}"
 
 
 def problems(pool: LivePool) -> tuple[str, ...]:
@@ -331,10 +340,13 @@ def notes(wanted: Wanted | None, pool: LivePool | None, change: Change) -> tuple
     found = []
     old = old_nodes(pool)
     total = len(pool.members or ())
-    if any(field.top in AT_START for field in change.fields):
+    nodes_stay = not change.of(ChangeKind.WHEN_EMPTY)
+    if nodes_stay and any(field.top in AT_START for field in change.fields):
         running = sum(node.is_up or node.state in RESTARTING for node in pool.members or ())
         if running and lifecycle_of(wanted).nodeRollout == "None":
-            found.append(f"{running} nodes keep the start task and packages they have until they restart")
+            they = "it has until it restarts" if running == 1 else "they have until they restart"
+            keep = "keeps" if running == 1 else "keep"
+            found.append(f"{_nodes(running)} {keep} the start task and packages {they}")
     elif old:
         named = ", ".join(short(node.id) for node in old[:3]) + (", ..." if len(old) > 3 else "")
         found.append(f"{len(old)} of {total} nodes run an old start task or packages until they restart ({named})")

@@ -126,7 +126,7 @@ class VirtualMachineConfiguration(Spec):
     """What runs on the machines."""
 
     imageReference: ImageReference = wire("The image.", required=True)
-    nodeAgentSKUId: str = wire("The node agent; it must fit the image.", required=True, compare=Compare.FOLDED)
+    nodeAgentSKUId: Name = wire("The node agent; it must fit the image.", required=True, compare=Compare.FOLDED)
     windowsConfiguration: WindowsConfiguration | None = wire(
         "Settings of Windows machines; not with a Linux image.", default=SERVICE_CHOSEN
     )

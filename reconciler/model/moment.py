@@ -13,7 +13,8 @@ _PATTERN: Final = re.compile(
 def canonical(text: str) -> str:
     """The same moment as the service writes it: UTC, `Z`, zeros at the end of the fraction cut (recorded).
 
-    Raises ValueError when *text* is no moment. One without an offset is none: nothing says whose clock it means.
+    What is below a microsecond is cut: not every client keeps it, and no schedule means it. Raises ValueError when
+    *text* is no moment. One without an offset is none: nothing says whose clock it means.
     """
     match = _PATTERN.fullmatch(text)
     if match is None:
@@ -23,7 +24,7 @@ def canonical(text: str) -> str:
         moment = datetime.fromisoformat(match["second"].upper() + offset).astimezone(UTC)
     except OverflowError:
         raise ValueError(f"a time within the years 1 to 9999, not {text!r}") from None
-    fraction = (match["fraction"] or "")[:7].rstrip("0")
+    fraction = (match["fraction"] or "")[:6].rstrip("0")
     whole = moment.replace(tzinfo=None).isoformat(timespec="seconds")
     return f"{whole}.{fraction}Z" if fraction else f"{whole}Z"
 

@@ -62,6 +62,29 @@ def test_what_the_account_answers_can_be_pasted(bench: Any, tmp_path: Path) -> N
     assert through_stdin.out == done.out
 
 
+def test_tasks_are_pasted_by_themselves(bench: Any, tmp_path: Path) -> None:
+    assert bench.apply().code == 0
+    answers = json.loads(bench.run("snapshot").out)["answers"]
+    text = json.dumps(answers["/jobs/j/tasks"])
+    done = bench.run("import", "--from", "-", stdin=text)
+    assert done.code == 0
+    assert done.out.startswith("# for the manifest of job/j\n")
+    written = yaml.safe_load((bench.folder / "job.yaml").read_text("utf-8"))["tasks"]
+    imported = yaml.safe_load(done.out)["tasks"]
+    assert [task["commandLine"] for task in imported] == [task["commandLine"] for task in written]
+    refused = bench.run("import", "--from", "-", "--out", str(tmp_path / "x"), stdin=text)
+    assert (refused.code, (tmp_path / "x").exists()) == (64, False)
+
+
+def test_jobs_of_a_schedule_are_left_out_of_a_list(bench: Any) -> None:
+    jobs = [{"id": "etl:job-1", "poolInfo": {"poolId": "p"}}, {"id": "j", "poolInfo": {"poolId": "p"}}]
+    done = bench.run("import", "--from", "-", stdin=json.dumps(jobs))
+    assert done.code == 0
+    assert [one["metadata"]["name"] for one in yaml.safe_load_all(done.out)] == ["j"]
+    assert done.err == "job/etl:job-1 is left out: jobschedule/etl made it\n"
+    assert bench.run("import", "job/etl:job-1").code == 64
+
+
 def test_a_wrong_use_is_refused(bench: Any, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{", "utf-8")
     for arguments, expected in (

@@ -212,6 +212,27 @@ def test_a_changed_formula_is_evaluated_in_the_plan(bench: Any) -> None:
     assert "its formula, evaluated now: the service did not evaluate it" in ran.out
 
 
+def test_a_formula_that_others_changed_is_drift(bench: Any) -> None:
+    pool(bench, ON, FORMULA.format(n=1), targets="")
+    begun(bench)
+    emulator = client(bench)
+    emulator.disable_pool_auto_scale("p")
+    emulator.enable_pool_auto_scale("p", {"autoScaleFormula": "$TargetDedicatedNodes = 2"})
+    ran = bench.run("plan", str(bench.folder))
+    assert "Changed behind our back (drift):" in ran.out
+    assert "why:  drift" in ran.out
+
+
+def test_nodes_that_go_are_not_said_to_keep_a_start_task(bench: Any) -> None:
+    pool(bench, targets="targetDedicatedNodes: 1")
+    begun(bench)
+    pool(bench, "startTask: {commandLine: id}", targets="targetDedicatedNodes: 1")
+    assert "1 node keeps the start task and packages it has until" in bench.run("plan", str(bench.folder)).out
+    both = ("startTask: {commandLine: id}", "taskSlotsPerNode: 2")
+    pool(bench, *both, targets="targetDedicatedNodes: 1", life="rollout: ScaleToZero")
+    assert "start task and packages" not in bench.run("plan", str(bench.folder)).out
+
+
 def test_a_changed_formula_is_enabled(bench: Any) -> None:
     pool(bench, ON, FORMULA.format(n=1), targets="")
     begun(bench)

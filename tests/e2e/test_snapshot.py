@@ -57,6 +57,7 @@ def test_what_is_no_snapshot_is_refused_in_words(bench: Any, tmp_path: Path) -> 
         ("{", "is not a snapshot"),
         ("{}", "is not a snapshot"),
         (json.dumps({"kind": "Snapshot", "answers": {}, "format_version": "9"}), "format 9"),
+        (json.dumps({"kind": "Snapshot", "answers": {}, "format_version": "1.0"}), "does not say of which account"),
     ):
         file.write_text(text, "utf-8")
         refused = bench.run("plan", str(bench.folder), "--live", str(file))
