@@ -58,10 +58,11 @@ class Finding:
 
 
 class ManifestErrors(ReconcilerError):
-    """Every finding of every file, in the order a reader meets them."""
+    """Every finding of every file, once, in the order a reader meets them. Lines that several objects share (the
+    defaults of a Stack) are looked at for each of them."""
 
     def __init__(self, findings: list[Finding]) -> None:
-        self.findings = tuple(sorted(findings))
+        self.findings = tuple(sorted(set(findings)))
         super().__init__("\n".join(map(str, self.findings)))
 
 

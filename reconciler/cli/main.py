@@ -79,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ReconcilerError as error:
         return _say(arguments, f"error: {error}", EXIT_ERROR)
     except OSError as error:
-        return _say(arguments, f"error: {error}", EXIT_ERROR)
+        text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        return _say(arguments, f"error: {text}", EXIT_ERROR)
     except KeyboardInterrupt:
         return _say(arguments, "Interrupted.", EXIT_ERROR)
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from reconciler.cli.show import Progressing
+from reconciler.cli.show import Progressing, singular
 from reconciler.cli.stack import Target, account, store_of
 from reconciler.errors import BatchError, ReconcilerError
 from reconciler.executor import End, Result, Run, Settings, approve, read_results
@@ -202,9 +202,5 @@ def _counts(result: Result) -> str:
         if outcome.error is None and verb in COUNTED:
             size = max(1, outcome.action.count, len(outcome.action.nodes))
             counts[COUNTED[verb]] = counts.get(COUNTED[verb], 0) + size
-    done = ", ".join(f"{count} {_one(word) if count == 1 else word}" for word, count in counts.items())
+    done = ", ".join(f"{count} {singular(word) if count == 1 else word}" for word, count in counts.items())
     return f"{done}." if done else "Nothing was changed."
-
-
-def _one(word: str) -> str:
-    return word.replace("tasks", "task").replace("nodes", "node")

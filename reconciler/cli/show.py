@@ -39,13 +39,17 @@ PAST: Final = {
     Verb.DELETE_TASKS: "tasks deleted",
     Verb.REACTIVATE_TASKS: "tasks reactivated",
     Verb.CONFIRM_TASKS: "tasks confirmed",
-    Verb.DISABLE: "disable requested",
     Verb.ADOPT: "adopted",
     Verb.ORPHAN: "mark taken off",
     Verb.FORGET: "run forgotten",
     Verb.TERMINATE: "terminate requested",
     Verb.DELETE: "delete requested",
 }
+
+
+def singular(words: str) -> str:
+    """`task added` of `tasks added`."""
+    return words.replace("tasks", "task").replace("nodes", "node")
 
 
 def colours(arguments: argparse.Namespace) -> bool:
@@ -110,7 +114,8 @@ class Progressing:
         nodes = len(outcome.action.nodes)
         count = f"{outcome.action.count} " if outcome.action.count else ""
         count = f"{nodes} node{'s' if nodes > 1 else ''}: " if nodes else count
-        self._say(f"{outcome.address}: {count}{PAST[outcome.action.verb]}")
+        done = PAST[outcome.action.verb]
+        self._say(f"{outcome.address}: {count}{singular(done) if outcome.action.count == 1 else done}")
 
     def retried(self, address: str, error: BatchError, seconds: float) -> None:
         """A request that will be tried again."""

@@ -100,7 +100,7 @@ async def _marked(there: "Account") -> int:
     others = sum(live.mark is None for live in things)
     print(table(("OBJECT", "STACK", "HEALTH", "STATE"), rows) if rows else "No stack owns anything here.")
     if others:
-        print(f"\n{others} other objects carry no mark.")
+        print(f"\n{others} other object{'s carry' if others > 1 else ' carries'} no mark.")
     return 0
 
 

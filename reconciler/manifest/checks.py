@@ -32,6 +32,10 @@ _JOB_TASKS: Final[Mapping[str, str | None]] = {
 def within(document: Document, model: type[Spec], groups: Groups) -> list[Finding]:
     """Mistakes between the parts of one document."""
     findings = list(_repeated(document, model, document.value, ()))
+    if document.kind == "Job":
+        findings += _exact_tasks(document)
+        written = document.at(("taskGroups",))  # overlays find groups by name
+        findings += _repeated_key(document, "name", written if isinstance(written, list) else [], ("taskGroups",))
     if document.kind == "Stack":
         findings += _open_key(document)
     spec = _JOB_SPEC.get(document.kind or "")
@@ -39,8 +43,6 @@ def within(document: Document, model: type[Spec], groups: Groups) -> list[Findin
         findings += _unprepared(document, spec)
         findings += _task_ids(document, spec, groups)
         findings += _merge(document, groups)
-    if document.kind == "Job":
-        findings += _exact_tasks(document)
     return findings
 
 

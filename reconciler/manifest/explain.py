@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from reconciler.errors import Finding
+from reconciler.manifest.scalar import plain
 from reconciler.manifest.text import Document
 from reconciler.manifest.words import Path, did_you_mean, quoted
 from reconciler.model.field import Spec
@@ -24,6 +25,8 @@ _TYPES: Final[Mapping[str, str]] = {
     "model_type": "a mapping",
     "string_unicode": "text without half characters (surrogates)",
 }
+_MEANT: Final[Mapping[str, tuple[type, ...]]] = {"int_type": (int,), "float_type": (int, float), "bool_type": (bool,)}
+"""What a text without its quotes would have to be."""
 
 
 def explain(document: Document, model: type[Spec], error: ValidationError) -> list[Finding]:
@@ -77,7 +80,7 @@ def _expected(document: Document, path: Path, error: ErrorDetails) -> str:
             expected = f"at least {context['ge']}"
         case "too_short":
             least = context["min_length"]
-            expected = f"at least {least} item{'' if least == 1 else 's'}"
+            expected, found = f"at least {least} item{'' if least == 1 else 's'}", f"{len(value) or 'none'}"
         case "less_than_equal":
             expected = f"at most {context['le']}"
         case "string_too_short":
@@ -86,7 +89,15 @@ def _expected(document: Document, path: Path, error: ErrorDetails) -> str:
             expected, found = f"at most {_characters(context['max_length'])}", f"{len(value):,}"
         case kind:
             expected = _TYPES.get(kind, "another value")
+            found += _unquoted(kind, value, is_reference=document.is_reference(path))
     return f"expected {expected}, found {found}"
+
+
+def _unquoted(kind: str, value: object, *, is_reference: bool) -> str:
+    """What to do about a number, true or false in quotes: YAML takes it for text. So it does with a reference to one,
+    which cannot stand between braces ({...}) without quotes."""
+    is_meant = isinstance(value, str) and type(plain(value)) in _MEANT.get(kind, ())
+    return ": write it without quotes" + (" on a line of its own" if is_reference else "") if is_meant else ""
 
 
 def _characters(count: int) -> str:

@@ -105,7 +105,8 @@ class Document:
         line, column = self.position(path, of_key=of_key)
         for secret in self.secrets.values():
             message = message.replace(secret, "(secret)") if len(secret) >= _TELLING else message
-        return Finding(self.origin(path)[0].file.path, line, column, field_path(path), message)
+        there, where = self.origin(path)
+        return Finding(there.file.path, line, column, field_path(where), message)
 
     def is_reference(self, path: Path) -> bool:
         """Whether a variable was put in at *path*."""

@@ -47,6 +47,14 @@ TAKEN = "expected an id that no other task of the job has, found"
             [f"8:8: tasks[0].id: {TAKEN} 'jobPreparation', the id of spec.jobPreparationTask on line 6"],
         ),
         (
+            "taskGroups:\n"
+            + "".join(
+                f"- {{name: g, parameters: {{n: {{values: [{n}]}}}}, template: {{id: 't${{item.n}}', commandLine: x}}}}\n"
+                for n in "ab"
+            ),
+            ["8:10: taskGroups[1].name: expected each name once, found 'g' again: first in taskGroups[0]"],
+        ),
+        (
             "tasks:\n- {id: a, commandLine: x}\n- {id: b, commandLine: x}\n- {id: A, commandLine: x}\n- {id: a, commandLine: x}\n",
             [
                 f"9:8: tasks[2].id: {TAKEN} 'A', the id of tasks[0] on line 7",

@@ -188,7 +188,7 @@ def test_a_merge_task_cannot_name_more_than_the_service_takes(findings: Findings
         (
             "{n: {range: {last: 300}}}",
             "id: 't${item.n}', commandLine: x, requiredSlots: '${item.n}'",
-            ["8:63: taskGroups[0].template.requiredSlots: expected a whole number, found '${item.n}'"],
+            ["8:63: taskGroups[0].template.requiredSlots: expected a whole number, found '${item.n}': write it without quotes on a line of its own"],
         ),
         (
             "{n: {range: {last: 300}}}",
@@ -217,10 +217,10 @@ def test_a_merge_task_cannot_name_more_than_the_service_takes(findings: Findings
             ],
         ),
         ("{n: {range: {first: 3, last: 2}}}", "id: t, commandLine: x", ["7:27: taskGroups[0].parameters.n.range: expected a last number that is not below the first (3)"]),
-        ("{n: {values: []}}", "id: t, commandLine: x", ["7:28: taskGroups[0].parameters.n.values: expected at least 1 item, found a list"]),
+        ("{n: {values: []}}", "id: t, commandLine: x", ["7:28: taskGroups[0].parameters.n.values: expected at least 1 item, found none"]),
         ("{n: {values: [[a]]}}", "id: t, commandLine: x", ["7:29: taskGroups[0].parameters.n.values[0]: expected a text, a number, true or false"]),
         ("{n: {}}", "id: t, commandLine: x", ["7:19: taskGroups[0].parameters.n: expected exactly one of values, range, files and csv, found none"]),
-        ("{}", "id: t, commandLine: x", ["7:15: taskGroups[0].parameters: expected at least 1 item, found a mapping"]),
+        ("{}", "id: t, commandLine: x", ["7:15: taskGroups[0].parameters: expected at least 1 item, found none"]),
         ("{n: {files: '*.csv'}}", "id: t, commandLine: x", ["7:27: taskGroups[0].parameters.n.files: expected at least one file that matches '*.csv', found none"]),
         ("{n: {files: '../*'}}", "id: t, commandLine: x", ["7:27: taskGroups[0].parameters.n.files: expected a path below the folder of the manifest, without '..', found '../*'"]),
         ("{n: {csv: /etc/passwd}}", "id: t, commandLine: x", ["7:25: taskGroups[0].parameters.n.csv: expected a path below the folder of the manifest, without '..', found '/etc/passwd'"]),

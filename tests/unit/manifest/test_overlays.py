@@ -100,7 +100,7 @@ def test_mistakes_are_told_where_they_were_written(both: Path) -> None:
         "base/job.yaml:5:25: spec.poolInfo.x: unknown field 'x'",
         "base/job.yaml:8:41: spec.commonEnvironmentSettings[0].valu: unknown field 'valu' (did you mean 'value'?)",
         "overlays/prod/job.yaml:5:13: spec.priority: expected at most 1000, found the number 7000",
-        "overlays/prod/job.yaml:7:90: spec.commonEnvironmentSettings[0].value: expected a string, found the number 5: "
+        "overlays/prod/job.yaml:7:90: spec.commonEnvironmentSettings[2].value: expected a string, found the number 5: "
         "quote it, '5'",
         "overlays/prod/job.yaml:11:3: tasks[2].commandLine: expected a value for 'commandLine', found none",
     ]
@@ -167,7 +167,10 @@ def test_a_deletion_of_what_is_not_there_is_refused(both: Path) -> None:
         line.startswith("overlays/prod/gone.yaml:4:1: $patch: unknown field '$patch'") or "['$patch']" in line
         for line in found
     )
-    assert any("spec.commonEnvironmentSettings[3]" in line and "$patch" in line for line in found)
+    assert any(
+        "overlays/prod/job.yaml:7:" in line and "spec.commonEnvironmentSettings[2]" in line and "$patch" in line
+        for line in found
+    )
 
 
 def test_two_documents_for_one_are_told(both: Path) -> None:

@@ -36,10 +36,10 @@ def test_defaults_lie_under_each_object_of_their_kind(loaded: Load) -> None:
     assert a.written["priority"] == 3
 
 
-def test_a_wrong_default_is_told_where_it_stands(findings: Findings) -> None:
-    text = DEFAULTS.replace("priority: 3", "priority: 3000") + JOB % ("a", "x: 1")
+def test_a_wrong_default_is_told_once_and_where_it_stands(findings: Findings) -> None:
+    text = DEFAULTS.replace("priority: 3", "priority: 3000") + JOB % ("a", "x: 1") + JOB % ("b", "")
     assert findings(text, environment={"T": "t"}) == [
-        "8:17: spec.priority: expected at most 1000, found the number 3000",
+        "8:17: spec.defaults.Job.priority: expected at most 1000, found the number 3000",
         "15:8: spec.x: unknown field 'x'",
     ]
 
