@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,7 @@ from reconciler.errors import Finding, ManifestErrors, UsageError
 from reconciler.lint import QuotaLimits, Severity, lint
 from reconciler.manifest.places import Places
 from reconciler.manifest.words import field_path
-from reconciler.model.desired import Desired
+from reconciler.model.desired import Desired, Stack
 
 _QUOTAS: Final = {
     "dedicatedCoreQuota": "dedicated_cores",
@@ -20,6 +20,14 @@ _QUOTAS: Final = {
     "activeJobAndJobScheduleQuota": "active_jobs_and_schedules",
 }
 """Properties of a Batch account as Azure Resource Manager names them, and our fields."""
+
+_DECLARED: Final = {
+    "cores": "dedicated_cores",
+    "lowPriorityCores": "low_priority_cores",
+    "pools": "pools",
+    "activeJobsAndSchedules": "active_jobs_and_schedules",
+}
+"""The quotas that a Stack may name, and our fields."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,8 +39,11 @@ class Warned:
 
 
 def check_stack(desired: Desired, *, limits: QuotaLimits | None = None, strict: bool = False) -> tuple[Warned, ...]:
-    """The warnings of lint. Raises ManifestErrors with its errors; with *strict* every warning is one."""
-    found = lint(desired, limits, datetime.now(UTC))
+    """The warnings of lint. Raises ManifestErrors with its errors; with *strict* every warning is one.
+
+    *limits* are quotas as the account has them; one that it does not tell is what the Stack says.
+    """
+    found = lint(desired, _known(desired.stack, limits), datetime.now(UTC))
     places = Places()
     errors: list[Finding] = []
     warnings: list[Warned] = []
@@ -46,6 +57,12 @@ def check_stack(desired: Desired, *, limits: QuotaLimits | None = None, strict: 
     if errors:
         raise ManifestErrors(errors)
     return tuple(sorted(warnings))
+
+
+def _known(stack: Stack, limits: QuotaLimits | None) -> QuotaLimits | None:
+    declared = {_DECLARED[name]: limit for name, limit in stack.quotas.items()}
+    told = {name: limit for name, limit in asdict(limits or QuotaLimits()).items() if limit is not None}
+    return QuotaLimits(**(declared | told)) if declared or told else None
 
 
 def read_quotas(path: str) -> QuotaLimits:

@@ -94,6 +94,17 @@ def test_quotas_of_the_account_are_read_from_what_az_prints(
     assert main(["validate", str(stack), "--quotas", str(quotas)]) == 0
 
 
+def test_quotas_that_the_stack_names_count_where_the_account_tells_none(
+    stack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.write_text(STACK.replace("{name: s}\n", "{name: s}\nspec: {limits: {cores: 5, pools: 1}}\n", 1))
+    quotas = stack.with_name("account.json")
+    quotas.write_text('{"dedicatedCoreQuota": 6}')
+    assert main(["validate", str(stack)]) == 64
+    assert "14:25: spec.targetDedicatedNodes: expected at most 5 dedicated cores" in capsys.readouterr().err
+    assert main(["validate", str(stack), "--quotas", str(quotas)]) == 0
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"poolQuota": "7"}', '{"properties": 1}'])
 def test_a_file_without_quotas_is_a_usage_error(stack: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
     quotas = stack.with_name("account.json")
