@@ -62,7 +62,7 @@ async def _manifests(there: "Account", desired: "Desired", target: "Target") -> 
 
     from reconciler.cli.stack import store_of
     from reconciler.executor import look, read_results
-    from reconciler.lifecycle.steps import Context
+    from reconciler.lifecycle.steps import Context, Done
     from reconciler.plan import make_plan
     from reconciler.status import health, sync
 
@@ -75,7 +75,10 @@ async def _manifests(there: "Account", desired: "Desired", target: "Target") -> 
     for entry in plan.entries.values():
         live = observed.get(entry.key)
         state, problems = health(live)
-        rows.append((entry.address, sync(entry), state, _detail(live)))
+        if live is None and isinstance(entry.step, Done):  # a run that ended and was removed: nothing is missing
+            rows.append((entry.address, sync(entry), "-", entry.step.reason))
+        else:
+            rows.append((entry.address, sync(entry), state, _detail(live)))
         found += [f"! {entry.address}: {text}" for text in problems]
         if entry.blocked is not None:
             found.append(f"! {entry.address}: blocked: {entry.blocked}")

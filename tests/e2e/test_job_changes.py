@@ -403,6 +403,8 @@ def test_a_job_that_ran_to_its_end_is_removed_after_its_time_and_not_run_again(j
     assert (written["name"], written["result"]) == (job.name, "success")
     assert job.plan().lines[-1] == NO_CHANGES
     assert f"job/{job.name}: ran to its end and was removed after its TTL" in job.plan().out
+    assert "Missing" not in (shown := run("status", str(job.folder)).out)
+    assert "ran to its end and was removed after its TTL" in shown
 
     job.write({**spec, "usesTaskDependencies": True}, tasks, **life)
     assert "road: forget its run -> create -> add 1 task" in job.apply().out
