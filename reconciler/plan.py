@@ -6,6 +6,7 @@ each action, so what is shown is what will be asked.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Final, Generic, TypeVar
 
 from reconciler import ledger
@@ -146,8 +147,10 @@ def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
         )
         for key in _keys(Kind.JOB, desired, observed, context)
     }
-    for entry in schedules.values():
-        jobs |= _children(entry, context)
+    for key, entry in schedules.items():
+        children = _children(entry, context)
+        jobs |= children
+        schedules[key] = _held(entry, children)
     pools = {
         key: _pool_entry(desired.objects.get(key), observed.pools.get(key), _with_jobs(context, key, observed, jobs))
         for key in _keys(Kind.POOL, desired, observed, context)
@@ -196,9 +199,11 @@ def _children(entry: Entry, context: Context) -> dict[Key, Entry]:
     if not isinstance(entry.live, LiveSchedule):
         return {}
     reason, leaving = leaving_children(entry.wanted, entry.live, context)
-    freed = replace(context, prunes=True, removal=reason)
+    # Its policies say what becomes of the schedule: of them, only that of a failed release is its jobs', too.
+    policy = replace(context.policy(entry.live), keep=False, orphan=False)
     found = {}
     for job in leaving:
+        freed = replace(context, prunes=True, removal=reason, policies={**context.policies, job.key: policy})
         child = _job_entry(None, job, freed)
         if entry.live.state == "active" and schedule_life.departure(entry.wanted, entry.live, context):
             # The schedule would make the next job as soon as this one has ended.
@@ -206,6 +211,18 @@ def _children(entry: Entry, context: Context) -> dict[Key, Entry]:
             child = replace(child, step=wait, road=(wait, *child.road))
         found[job.key] = replace(child, parent=entry.key)
     return found
+
+
+def _held(entry: Entry, children: Mapping[Key, Entry]) -> Entry:
+    """A schedule that goes waits for its jobs; where all that are left need a person, waiting does not help."""
+    if not entry.removes or not children or not all(child.blocked for child in children.values()):
+        return entry
+    kept = [(child.address, child.blocked.consent) for child in children.values() if child.blocked]
+    names = " and ".join(address for address, _ in kept)
+    consents = " ".join(dict.fromkeys(consent for _, consent in kept if consent))
+    before = tuple(takewhile(lambda step: not isinstance(step, Wait), entry.road))
+    road = (*before, Blocked(f"{names} {'stays and has' if len(kept) == 1 else 'stay and have'} to go first", consents))
+    return replace(entry, step=road[0], road=road)
 
 
 def _unread(entry: Entry, observed: Observed) -> Entry:

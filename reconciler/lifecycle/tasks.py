@@ -82,7 +82,7 @@ def retry_digest(wanted: Wanted) -> str:
 def retries(wanted: Wanted, job: LiveJob) -> bool:
     """Whether failed tasks are to be reactivated for this manifest, and the mark does not say that they were."""
     asked = _lifecycle(wanted).tasks == "ReactivateFailed"
-    return asked and job.mark is not None and job.mark.retried != retry_digest(wanted)
+    return asked and bool(wanted.tasks) and job.mark is not None and job.mark.retried != retry_digest(wanted)
 
 
 def missing(wanted: Wanted, job: LiveJob) -> Declared:
@@ -135,7 +135,20 @@ def _changed(wanted: Wanted, job: LiveJob, there: Mapping[str, LiveTask], contex
             f"{len(unspoken)} tasks differ and no line of the manifest speaks of it ({_shown(unspoken)})",
             f"--replace {wanted.address}",
         )
+    if _would_end(job, there, {task.id for task, _ in fixed}):
+        return Blocked(
+            f"{len(fixed)} tasks would be deleted, changed ({_shown(fixed)}), and without them the job ends before they "
+            "are added anew (onAllTasksComplete: terminatejob)",
+            f"--replace {wanted.address}",
+        )
     return _delete(wanted, job, [there[task.id] for task, _ in fixed], f"changed ({_shown(fixed)})", context)
+
+
+def _would_end(job: LiveJob, there: Mapping[str, LiveTask], going: set[str]) -> bool:
+    """Whether the service ends the job when these tasks are deleted: all others are over then (REST reference,
+    OnAllBatchTasksComplete)."""
+    left = (task for id_, task in there.items() if id_ not in going)
+    return job.spec.get("onAllTasksComplete") == "terminatejob" and all(task.is_over for task in left)
 
 
 def _shown(fixed: list[tuple[Task, tuple[FieldChange, ...]]]) -> str:

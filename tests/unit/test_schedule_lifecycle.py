@@ -8,7 +8,7 @@ import pytest
 from reconciler.lifecycle.schedule import next_step
 from reconciler.lifecycle.steps import Action, Blocked, Consents, Context, Verb, Wait
 from reconciler.model.desired import Key, Kind
-from reconciler.observed import TaskCounts
+from reconciler.observed import Mark, TaskCounts
 from reconciler.plan import make_plan
 from reconciler.reading import for_decisions
 from reconciler.render.text import road_text
@@ -174,3 +174,32 @@ def test_replace_takes_the_whole_road_and_prevent_destroy_forbids_it(world: Any)
     kept = make_plan(world.desired(world.schedule(life={"preventDestroy": True})), world.observed(live), context)
     assert isinstance(kept.entries[live.key].step, Blocked)
     assert isinstance(next_step(None, replace(live, state="terminating"), world.context), Wait)
+
+
+@pytest.mark.parametrize("policy", [{"keep": True}, {"orphan": True}])
+def test_the_history_is_kept_short_whatever_becomes_of_the_schedule_itself(world: Any, policy: dict[str, bool]) -> None:
+    wanted = world.schedule(life={"history": {"success": 1, "failure": 1}})
+    ended = [child(world, n, "completed", counts=TaskCounts(succeeded=1), nodes=()) for n in (1, 2)]
+    live = world.live_schedule(wanted, mark=Mark("s", wanted.digest, **policy))
+    plan = make_plan(world.desired(wanted), world.observed(live, *ended), world.context)
+    assert roads(plan)["job/s:job-1"] == "delete -> wait for the service to forget it"
+
+
+def test_an_orphans_jobs_go_their_own_road_when_it_is_replaced(world: Any) -> None:
+    wanted = world.schedule(life={"deletionPolicy": "Orphan"})
+    live = world.live_schedule(wanted, "disabled", mark=Mark("s", wanted.digest, orphan=True))
+    context = replace(world.context, consents=Consents(replace=frozenset({(live.key, "t0")})))
+    plan = make_plan(world.desired(wanted), world.observed(live, child(world, 1, nodes=())), context)
+    assert roads(plan)["job/s:job-1"].startswith("terminate -> ")
+
+
+def test_a_schedule_is_blocked_with_the_last_of_its_jobs(world: Any) -> None:
+    failed = child(world, 1, "completed", nodes=(world.ran(release=1),))
+    for state, expected in (("active", [Verb.DISABLE]), ("disabled", [])):
+        live = world.live_schedule(world.schedule(), state)
+        entry = make_plan(world.desired(), world.observed(live, failed), world.context).entries[live.key]
+        assert list(entry.verbs) == expected
+        assert entry.blocked
+        assert entry.blocked.consent == "--allow-release-failure job/s:job-1"
+    others = world.observed(world.live_schedule(world.schedule(), "disabled"), failed, child(world, 2, nodes=()))
+    assert make_plan(world.desired(), others, world.context).entries[live.key].blocked is None

@@ -1,0 +1,69 @@
+"""Corners of the life of jobs and schedules through the command line: what could wait, or fail, for ever."""
+
+from typing import Any
+
+
+def test_a_job_without_tasks_that_retries_is_not_waited_for(bench: Any) -> None:
+    job = bench.folder.joinpath("job.yaml").read_text("utf-8").split("tasks:")[0]
+    bench.write(job=job)
+    assert bench.apply().code == 0
+    bench.write(job=job + "lifecycle: {tasks: ReactivateFailed}\n")
+    done = bench.apply("--max-duration", "6s", "--detailed-exitcode")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "No changes. The account matches the manifests.")
+
+
+def test_a_schedule_whose_job_is_held_back_is_blocked_and_not_waited_for(bench: Any) -> None:
+    bench.write(
+        job=None,
+        etl="""\
+apiVersion: reconciler/v1
+kind: JobSchedule
+metadata: {name: etl}
+spec:
+  schedule: {recurrenceInterval: PT1H}
+  jobSpecification:
+    poolInfo: {poolId: p}
+    jobManagerTask: {id: m, commandLine: /bin/true, killJobOnCompletion: true, userIdentity: {autoUser: {}}}
+    jobPreparationTask: {commandLine: /bin/true}
+    jobReleaseTask: {commandLine: /bin/false}
+""",
+    )
+    assert bench.apply().code == 0
+    import time
+
+    deadline = time.monotonic() + 30
+    while "completed" not in bench.run("status", "job/etl:job-1").out:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    bench.write(etl=None)
+    done = bench.apply("--max-duration", "8s", "--detailed-exitcode")
+    print(done.out)
+    assert done.code == 4
+    assert "--allow-release-failure job/etl:job-1" in done.out
+    done = bench.apply("--detailed-exitcode", "--allow-release-failure", "job/etl:job-1")
+    assert done.code == 0
+
+
+def test_tasks_that_keep_a_job_from_ending_are_not_deleted_to_be_changed(bench: Any) -> None:
+    job = """\
+apiVersion: reconciler/v1
+kind: Job
+metadata: {name: j}
+spec:
+  poolInfo: {poolId: p}
+  onAllTasksComplete: terminatejob
+tasks:
+- {id: t1, commandLine: /bin/echo 1}
+lifecycle: {tasks: Replace}
+"""
+    empty = bench.folder.joinpath("pool.yaml").read_text("utf-8").replace("Nodes: 2", "Nodes: 0")
+    bench.write(job=job, pool=empty)
+    assert bench.apply("--no-wait").code == 0
+    bench.write(job=job.replace("echo 1", "echo 2"))
+    done = bench.apply("--no-wait", "--detailed-exitcode")
+    assert done.code == 4, done.out
+    assert "the job ends before they are added anew" in done.out
+    assert "job/j: active" in bench.run("status", "job/j").out
+    replaced = bench.apply("--no-wait", "--replace", "job/j")
+    assert replaced.code == 0, replaced.out
+    assert bench.run("plan", str(bench.folder), "--check-tasks", "--detailed-exitcode").code == 0
