@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeVar
 
 from reconciler.errors import BatchError, Denied, Missing, Moved, Rejected, StoreError, Transient
 from reconciler.lifecycle.steps import HARMLESS, NODE_VERBS, Action, Context, Verb, Wait
-from reconciler.model.desired import Desired, Key
+from reconciler.model.desired import Desired, Key, Kind
 from reconciler.observed import LiveJob, LivePool, NodeRun, Observed
 from reconciler.plan import Entry, Plan, make_plan
 from reconciler.ports import BatchReader, BatchWriter, Clock, Journal, StateStore
@@ -26,6 +26,12 @@ PATIENCE: Final = 15.0
 TRIES: Final = 6
 LONGEST_BACK_OFF: Final = 60.0
 LONGEST_RETRY_AFTER: Final = 300.0
+ROOM_POLL: Final = 1.0
+QUOTAS: Final = {
+    "ActiveJobAndScheduleQuotaReached": frozenset({Kind.JOB, Kind.JOB_SCHEDULE}),
+    "PoolQuotaReached": frozenset({Kind.POOL}),
+}
+"""Refusals for want of room in the account, and what counts there (REST reference, error codes)."""
 
 T = TypeVar("T")
 
@@ -87,7 +93,8 @@ class Events(Protocol):
 class Approval:
     """What a person agreed to for one object: what is left of its road, for which incarnation, with which changes.
 
-    *born* None: it was not there, or we created it since; the incarnation seen next is ours.
+    *born* None: it was not there, or we created it since; the incarnation seen next is ours. *blocked*: a person was to
+    act first.
     """
 
     verbs: tuple[Verb, ...]
@@ -95,11 +102,13 @@ class Approval:
     changes: frozenset[tuple[str, str]]
     shrinks: bool
     on_nodes: frozenset[Verb] = frozenset()
+    blocked: bool = False
 
     @classmethod
     def of(cls, entry: Entry) -> "Approval":
         born = entry.live.guard.born if entry.live else None
-        return cls(_approved_order(entry), born, _effects(entry), entry.shrinks, _on_nodes(entry))
+        blocked = entry.blocked is not None
+        return cls(_approved_order(entry), born, _effects(entry), entry.shrinks, _on_nodes(entry), blocked)
 
     def covers(self, entry: Entry) -> bool:
         """Whether a fresh road of the object asks for nothing else: fewer effects are fine, others are not."""
@@ -185,6 +194,7 @@ class Run:
     _deadline: float = float("inf")
     _last: Pass | None = None
     _trouble: dict[Key, _Trouble] = field(default_factory=dict)
+    _left: dict[Key, str] = field(default_factory=dict)
 
     async def converge(self) -> Result:
         """Run until settled, blocked, failed, stopped or out of time."""
@@ -264,7 +274,9 @@ class Run:
 
     def _ready(self, plan: Plan) -> Iterable[tuple[Entry, Action]]:
         now = self.clock.now()
-        for entry, action in plan.ready():
+        self._left = {}
+        # What ends makes room in the account's quotas: it is asked for before what needs some.
+        for entry, action in sorted(plan.ready(), key=lambda step: step[1].verb is Verb.CREATE):
             trouble = self._trouble.setdefault(entry.key, _Trouble())
             if trouble.failure is not None or trouble.not_before > now:
                 continue
@@ -273,7 +285,8 @@ class Run:
                 # Gone: the incarnation that was shown has ended, and what a lost create may leave is ours.
                 approval = self.approved[entry.key] = replace(approval, born=None)
             if approval is None or not approval.covers(entry):
-                self._off_road(entry)
+                if not self._leave(entry, approval):
+                    self._off_road(entry)
                 continue
             if approval.born is None and entry.live is not None:
                 self.approved[entry.key] = replace(approval, born=entry.live.guard.born)
@@ -286,6 +299,17 @@ class Run:
             if schedule is not None and Verb.DELETE in schedule.verbs:
                 self.approved[entry.key] = Approval.of(entry)
         return self.approved.get(entry.key)
+
+    def _leave(self, entry: Entry, approval: Approval | None) -> bool:
+        """Whether what came up meanwhile is for the next plan, and nobody's mistake: a job of a schedule has ended, and
+        the history has one too many; what kept an object is over."""
+        if approval is None and entry.parent is not None:
+            return True
+        if approval is None or not approval.blocked:
+            return False
+        road = " -> ".join(entry.verbs)
+        self._left[entry.key] = f"{entry.address} was blocked when the plan was approved, and now needs: {road}"
+        return True
 
     def _off_road(self, entry: Entry) -> None:
         """A fresh look asks for more than was approved: somebody changed the object since. It may be a stale answer,
@@ -363,6 +387,8 @@ class Run:
                 self.events.acted(outcome)
             case Moved() | Missing() as error:
                 self._lose_patience(key, outcome.address, _said(outcome.action, error))
+            case Denied(code=code) if code in QUOTAS and self._makes_room(key, code):
+                trouble.not_before = self.clock.now() + ROOM_POLL
             case Transient() as error if trouble.tries + 1 < TRIES:
                 trouble.tries += 1
                 seconds = _back_off(trouble.tries, error)
@@ -370,6 +396,23 @@ class Run:
                 self.events.retried(outcome.address, error, seconds)
             case error:
                 self._give_up(key, outcome.address, _said(outcome.action, error))
+
+    def _makes_room(self, key: Key, code: str) -> bool:
+        """Whether something of ours is on its way to its end that counts in the quota which was reached."""
+        assert self._last is not None
+        return any(
+            entry.key != key and entry.key.kind in QUOTAS[code] and self._is_ending(entry)
+            for entry in self._last.plan.entries.values()
+        )
+
+    def _is_ending(self, entry: Entry) -> bool:
+        trouble, approval = self._trouble.get(entry.key), self._approval(entry)
+        if entry.blocked or (trouble is not None and trouble.failure is not None):
+            return False
+        if isinstance(entry.step, Wait) and entry.live is not None and entry.live.state in ("terminating", "deleting"):
+            return True
+        ends = not {Verb.TERMINATE, Verb.DELETE}.isdisjoint(entry.verbs)
+        return ends and approval is not None and entry.key not in self._left
 
     def _waiting(self, this: Pass) -> tuple[str, ...]:
         """What the run is waiting for, in words; empty when nothing will change by itself."""
@@ -414,8 +457,12 @@ class Run:
             end = End.FAILED
         elif stopped or (waiting and not stuck):
             end = End.IN_PROGRESS
+        elif this.plan.blocked or this.plan.unread or stuck:
+            end = End.BLOCKED
+        elif self._left:
+            end, stopped, waiting = End.IN_PROGRESS, "the rest is for the next plan", tuple(self._left.values())
         else:
-            end = End.BLOCKED if this.plan.blocked or this.plan.unread or stuck else End.SETTLED
+            end = End.SETTLED
         outcomes, worked = tuple(self.outcomes), frozenset(self._worked)
         return Result(end, this, outcomes, failures, waiting, worked, stopped, stuck)
 

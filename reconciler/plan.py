@@ -242,17 +242,28 @@ def _needed(entry: Entry, entries: Mapping[Key, Entry]) -> Entry:
     """A pool is not removed for good while a job or schedule of ours that stays needs it."""
     if entry.key.kind is not Kind.POOL or not entry.removes or Verb.CREATE in entry.verbs:
         return entry
-    staying = [
-        job.address
+    there = [
+        job
         for job in entries.values()
         if isinstance(job.live, LiveJob | LiveSchedule)
         and job.live.pool == entry.key
         and job.live.state in job_life.UNFINISHED
-        and not job.removes
-        and Verb.TERMINATE not in job.verbs
-        and not _leaves(job)
     ]
-    return _blocked(entry, f"{', '.join(staying)} stays and needs it") if staying else entry
+    staying = [
+        job.address
+        for job in there
+        if not job.removes and not _leaves(job) and Verb.TERMINATE not in job.verbs and not _is_left(job)
+    ]
+    if staying:
+        return _blocked(entry, f"{', '.join(staying)} stays and needs it")
+    # Of objects that are not ours, release alone keeps a pool: what is about to be none of ours is told.
+    notes = (f"{job.address} runs on it and is left to others" for job in there if _is_left(job))
+    return replace(entry, notes=(*entry.notes, *notes))
+
+
+def _is_left(entry: Entry) -> bool:
+    """Whether an object loses our mark, and is none of ours from then on."""
+    return entry.verbs[-1:] == (Verb.ORPHAN,)
 
 
 def _leaves(entry: Entry) -> bool:

@@ -137,8 +137,8 @@ def _changed(wanted: Wanted, job: LiveJob, there: Mapping[str, LiveTask], contex
         )
     if _would_end(job, there, {task.id for task, _ in fixed}):
         return Blocked(
-            f"{len(fixed)} tasks would be deleted, changed ({_shown(fixed)}), and without them the job ends before they "
-            "are added anew (onAllTasksComplete: terminatejob)",
+            f"{len(fixed)} tasks would be deleted, changed ({_shown(fixed)}), and without them the job ends before "
+            "they are added anew (onAllTasksComplete: terminatejob)",
             f"--replace {wanted.address}",
         )
     return _delete(wanted, job, [there[task.id] for task, _ in fixed], f"changed ({_shown(fixed)})", context)

@@ -1,5 +1,6 @@
 """Corners of the life of jobs and schedules through the command line: what could wait, or fail, for ever."""
 
+import time
 from typing import Any
 
 
@@ -29,15 +30,12 @@ spec:
 """,
     )
     assert bench.apply().code == 0
-    import time
-
     deadline = time.monotonic() + 30
     while "completed" not in bench.run("status", "job/etl:job-1").out:
         assert time.monotonic() < deadline
         time.sleep(0.2)
     bench.write(etl=None)
     done = bench.apply("--max-duration", "8s", "--detailed-exitcode")
-    print(done.out)
     assert done.code == 4
     assert "--allow-release-failure job/etl:job-1" in done.out
     done = bench.apply("--detailed-exitcode", "--allow-release-failure", "job/etl:job-1")
@@ -67,3 +65,30 @@ lifecycle: {tasks: Replace}
     replaced = bench.apply("--no-wait", "--replace", "job/j")
     assert replaced.code == 0, replaced.out
     assert bench.run("plan", str(bench.folder), "--check-tasks", "--detailed-exitcode").code == 0
+
+
+def test_a_job_that_goes_makes_room_for_one_that_comes(bench: Any) -> None:
+    job = bench.folder.joinpath("job.yaml").read_text("utf-8")
+    bench.write(job=job.replace("{name: j}", "{name: old}"))
+    assert bench.apply().code == 0
+    bench.emulator.faults([{"kind": "quota", "activeJobsAndSchedules": 1}])
+    bench.write(job=job.replace("{name: j}", "{name: new}"))
+    done = bench.apply("--detailed-exitcode")
+    assert done.code == 0, done.out
+    assert bench.run("plan", str(bench.folder), "--detailed-exitcode").code == 0
+    bench.write(more=job.replace("{name: j}", "{name: more}"))
+    full = bench.apply("--detailed-exitcode")
+    assert full.code == 6
+    assert "ActiveJobAndScheduleQuotaReached" in full.out
+
+
+def test_a_pool_goes_in_the_same_run_that_leaves_its_job_to_others(bench: Any) -> None:
+    job = bench.folder.joinpath("job.yaml").read_text("utf-8")
+    plain = "\n".join(line for line in job.splitlines() if "Task:" not in line and "/bin/sh -c 'echo" not in line)
+    bench.write(job=plain + "\nlifecycle: {deletionPolicy: Orphan}\n")
+    assert bench.apply().code == 0
+    bench.write(job=None, pool=None)
+    done = bench.apply("--allow-deletes", "1", "--detailed-exitcode")
+    assert done.code == 0, done.out
+    assert "job/j runs on it and is left to others" in done.out
+    assert bench.run("plan", str(bench.folder), "--detailed-exitcode").code == 0

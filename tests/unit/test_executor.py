@@ -1,0 +1,95 @@
+"""A run against an account that answers from a script: what came up after the plan was approved."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from reconciler.executor import End, Result, Run, Settings, approve, look
+from reconciler.ledger import Ledger
+from reconciler.lifecycle.steps import Action, Context
+from reconciler.model.desired import Desired, Key
+from reconciler.observed import LiveJob, LiveNode, NodeRun, Observed, TaskCounts
+from reconciler.plan import make_plan
+
+
+@dataclass
+class Account:
+    """Answers with each snapshot in turn, and for ever with the last."""
+
+    looks: Sequence[Observed]
+    sent: list[str] = field(default_factory=list)
+    seen: int = 0
+
+    async def observe(self) -> Observed:
+        self.seen += 1
+        return self.looks[min(self.seen, len(self.looks)) - 1].with_children()
+
+    async def task_counts(self, job: LiveJob) -> TaskCounts:
+        return TaskCounts(succeeded=1)
+
+    async def node_runs(self, job: LiveJob) -> tuple[NodeRun, ...]:
+        return ()
+
+    async def send(self, key: Key, name: str, action: Action) -> None:
+        self.sent.append(f"{action.verb} {key}")
+
+
+class Paper:
+    """Journal, store and events that keep nothing; a clock that does not wait."""
+
+    time = 0.0
+
+    def write(self, event: str, /, **facts: Any) -> None: ...
+
+    async def ledger(self) -> Ledger:
+        return Ledger()
+
+    def now(self) -> float:
+        return self.time
+
+    def utc(self) -> str:
+        return "2026-01-02T00:00:00Z"
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+def run(desired: Desired, account: Any, context: Context) -> Result:
+    async def work() -> Result:
+        plan = make_plan(desired, await look(account, desired, context, watch=False), context)
+        paper: Any = Paper()
+        settings = Settings(work=False, max_duration=60)
+        return await Run(
+            account, account, paper, paper, paper, paper, desired, context, settings, approve(plan)
+        ).converge()
+
+    return asyncio.run(work())
+
+
+def test_a_job_of_a_schedule_that_ends_meanwhile_is_for_the_next_run(world: Any) -> None:
+    wanted = world.schedule(life={"history": {"success": 1, "failure": 1}})
+    live = world.live_schedule(wanted)
+
+    def child(number: int, state: str) -> LiveJob:
+        job: LiveJob = world.live_job(world.job(f"s:job-{number}"), state, stack=None)
+        return job
+
+    before = world.observed(live, child(1, "completed"), child(2, "active"))
+    after = world.observed(live, child(1, "completed"), child(2, "completed"))
+    account = Account([before, after])
+    result = run(world.desired(wanted), account, world.context)
+    assert (result.end, account.sent, dict(result.failures)) == (End.SETTLED, [], {})
+
+
+def test_what_is_no_longer_blocked_is_for_the_next_plan(world: Any) -> None:
+    pool = replace(world.live_pool(world.pool()), members=(LiveNode("n1", "idle"),))
+    owing = world.live_job(world.job(), stack="other", nodes=(world.ran(),))
+    paid = replace(owing, state="completed")
+    account = Account([world.observed(pool, owing), world.observed(pool, paid)])
+    result = run(world.desired(), account, world.context)
+    assert (result.end, account.sent, dict(result.failures)) == (End.IN_PROGRESS, [], {})
+    assert result.waiting == ("pool/p was blocked when the plan was approved, and now needs: delete",)
