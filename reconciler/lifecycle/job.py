@@ -32,6 +32,7 @@ from reconciler.lifecycle import tasks as task_life
 from reconciler.lifecycle.secrets import remembered, unseen, why
 from reconciler.lifecycle.steps import (
     KEPT,
+    NOTHING_TO_REPLACE,
     Action,
     Blocked,
     Context,
@@ -263,11 +264,7 @@ def _expire(wanted: Wanted, job: LiveJob, context: Context) -> Step | None:
 
 def _nothing_to_replace(job: LiveJob, context: Context) -> Blocked | None:
     asked = (job.key, job.guard.born) in context.consents.replace
-    return (
-        Blocked("--replace asks for a new run, and its manifest for none (lifecycle.state: Completed)")
-        if asked
-        else None
-    )
+    return Blocked(NOTHING_TO_REPLACE) if asked else None
 
 
 def job_diff(wanted: Wanted, job: LiveJob) -> Change:
@@ -342,7 +339,7 @@ def _tend_tasks(wanted: Wanted, job: LiveJob, change: Change, context: Context) 
     if task_life.are_settled(wanted, job, context):
         return done
     if step := task_life.next_step(wanted, job, context):
-        return step
+        return _unconfirmed(wanted, job, context, step)
     retried = job.mark.retried
     if task_life.retries(wanted, job):
         if job.tasks is None:
@@ -357,6 +354,16 @@ def _tend_tasks(wanted: Wanted, job: LiveJob, change: Change, context: Context) 
     return Action(
         Verb.CONFIRM_TASKS, "all tasks are in", job.guard, update_body(wanted, one_way), mark, changes=one_way
     )
+
+
+def _unconfirmed(wanted: Wanted, job: LiveJob, context: Context, step: Step) -> Step:
+    """Before declared tasks are deleted, the mark no longer says that all are in: they are missed if we die then."""
+    assert job.mark is not None
+    takes = isinstance(step, Action) and any(name.lower() in wanted.tasks for name in step.names)
+    if not takes or not task_life.are_in(wanted, job):
+        return step
+    mark = replace(marked(wanted, context, job.mark), tasks="")
+    return Action(Verb.UPDATE, "tasks are to be added anew", job.guard, update_body(wanted, ()), mark)
 
 
 def _retry(wanted: Wanted, job: LiveJob, context: Context) -> Action | None:

@@ -22,6 +22,7 @@ from reconciler.lifecycle.job import RELEASE_BOUND
 from reconciler.lifecycle.secrets import remembered, unseen, why
 from reconciler.lifecycle.steps import (
     KEPT,
+    NOTHING_TO_REPLACE,
     Action,
     Blocked,
     Context,
@@ -151,6 +152,8 @@ def _replacement(wanted: Wanted, schedule: LiveSchedule, context: Context) -> st
     if (schedule.key, schedule.guard.born) in context.consents.replace:
         if lifecycle.preventDestroy:
             return Blocked("lifecycle.preventDestroy forbids to replace it")
+        if lifecycle.state == "Completed":
+            return Blocked(NOTHING_TO_REPLACE)
         return "asked for by --replace"
     if schedule.state != "completed" or lifecycle.state == "Completed":
         return None

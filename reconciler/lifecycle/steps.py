@@ -202,6 +202,7 @@ class Context:
 
 KEPT = "kept: lifecycle.preventDestroy (remove the line, then destroy it while its manifest is there)"
 
+NOTHING_TO_REPLACE = "--replace asks for a new run, and its manifest for none (lifecycle.state: Completed)"
 
 UNMARKABLE: Final = frozenset({"terminating", "completed", "deleting"})
 """States in which the service takes no changes: a mark can be neither set nor taken off (reference 5.1, 5.4)."""

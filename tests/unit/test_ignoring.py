@@ -6,8 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from reconciler.lifecycle.ignoring import beside
+from reconciler.lifecycle.schedule import NOT_YET
 from reconciler.lifecycle.steps import Action
 from reconciler.model.document import JobLifecycle, PoolLifecycle, ScheduleLifecycle
+from reconciler.observed import Mark
 from reconciler.plan import make_plan
 
 CONSTRAINED = {"constraints": {"maxTaskRetryCount": 1, "maxWallClockTime": "P1D"}}
@@ -88,3 +90,31 @@ def test_pools_ignore_what_somebody_else_scales(world: Any) -> None:
     live = world.live_pool(world.pool(targetDedicatedNodes=9))
     plan = make_plan(world.desired(wanted), world.observed(live), world.context)
     assert not plan.has_changes
+
+
+def test_a_schedule_that_begins_disabled_gets_its_own_times_also_where_they_are_ignored(world: Any) -> None:
+    wanted = world.schedule(life={"state": "Disabled", "ignoreChanges": ["spec.schedule"]})
+    plan = make_plan(world.desired(wanted), world.observed(), world.context)
+    assert plan.entries[wanted.key].verbs == ("create", "disable", "update")
+    held = {**wanted.spec, "schedule": {**wanted.spec["schedule"], "doNotRunUntil": NOT_YET}}
+    live = world.live_schedule(wanted, "disabled", spec=held)
+    step = make_plan(world.desired(wanted), world.observed(live), world.context).entries[wanted.key].step
+    assert isinstance(step, Action)
+    assert step.body["schedule"] == {"recurrenceInterval": "PT1H"}
+
+
+def test_a_job_ends_with_its_tasks_as_it_was_created_to_also_where_that_is_ignored(world: Any) -> None:
+    life = {"ignoreChanges": ["spec.onAllTasksComplete"]}
+    wanted = world.job(tasks=("t1",), life=life, onAllTasksComplete="terminatejob")
+    entry = make_plan(world.desired(wanted), world.observed(), world.context).entries[wanted.key]
+    assert entry.verbs == ("create", "add-tasks", "confirm-tasks")
+    assert entry.actions[-1].body["onAllTasksComplete"] == "terminatejob"
+    live = world.live_job(
+        wanted,
+        mark=Mark("s", wanted.digest, nonce="n"),
+        spec={**wanted.spec, "onAllTasksComplete": "noaction"},
+        tasks={"t1": world.live_task(wanted.tasks["t1"])},
+    )
+    step = make_plan(world.desired(wanted), world.observed(live), world.context).entries[wanted.key].step
+    assert isinstance(step, Action)
+    assert step.body["onAllTasksComplete"] == "terminatejob"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reconciler.ledger import Entry, Ledger
-from reconciler.lifecycle.job import next_step
+from reconciler.lifecycle.job import next_step, predict
 from reconciler.lifecycle.runs import run_digest
 from reconciler.lifecycle.steps import KEPT, Action, Blocked, Consents, Done, Policy, Step, Wait
 from reconciler.observed import Mark, TaskCounts
@@ -585,3 +585,19 @@ def test_confirmed_tasks_are_compared_when_that_is_asked_for(world: Any) -> None
 )
 def test_a_mark_is_read_as_it_was_written(mark: Mark) -> None:
     assert Mark.parse(str(mark)) == mark
+
+
+@pytest.mark.parametrize("life", ["Replace", "Exact"])
+def test_a_confirmed_task_is_missed_when_we_die_between_its_deletion_and_its_return(world: Any, life: str) -> None:
+    wanted = world.job(tasks=("t1", "t2"), life={"tasks": life})
+    there = {"t1": world.live_task(wanted.tasks["t1"]), "t2": world.live_task(world.task("t2", command="other"))}
+    live = world.live_job(wanted, tasks=there)
+    looking = replace(world.context, check_tasks=True)
+    first = next_step(wanted, live, looking)
+    assert isinstance(first, Action)
+    assert (first.verb, first.mark and first.mark.tasks) == ("update", "")
+    second = next_step(wanted, predict(wanted, live, first), looking)
+    assert isinstance(second, Action)
+    assert second.verb == "delete-tasks"
+    died = replace(live, mark=first.mark, tasks={"t1": there["t1"]})
+    assert said(next_step(wanted, died, world.context)) == "add-tasks"

@@ -203,3 +203,10 @@ def test_a_schedule_is_blocked_with_the_last_of_its_jobs(world: Any) -> None:
         assert entry.blocked.consent == "--allow-release-failure job/s:job-1"
     others = world.observed(world.live_schedule(world.schedule(), "disabled"), failed, child(world, 2, nodes=()))
     assert make_plan(world.desired(), others, world.context).entries[live.key].blocked is None
+
+
+def test_a_replacement_that_would_not_be_created_is_refused(world: Any) -> None:
+    wanted = world.schedule(life={"state": "Completed"})
+    context = replace(world.context, consents=Consents(replace=frozenset({(wanted.key, "t0")})))
+    for state in ("active", "completed"):
+        assert isinstance(next_step(wanted, world.live_schedule(wanted, state), context), Blocked)
