@@ -97,7 +97,12 @@ class Mark:
         )
 
     def same_policy(self, other: "Mark") -> bool:
-        return (self.keep, self.hold, self.orphan) == (other.keep, other.hold, other.orphan)
+        """Whether *other* need not be written for its own sake. One without a digest, of an adopted object, is."""
+        return bool(other.spec or not self.spec) and (self.keep, self.hold, self.orphan) == (
+            other.keep,
+            other.hold,
+            other.orphan,
+        )
 
 
 def _time(text: str) -> str:

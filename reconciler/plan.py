@@ -425,10 +425,12 @@ def too_much(plan: Plan, desired: Desired, allowed: int | None) -> str | None:
     """Why a plan must not run without consent: it removes too many objects, or its source is empty.
 
     More than 30 % of the owned objects and at least 10 of them, or more than the Stack's limit; a source without any
-    object never prunes. None when *allowed* covers it.
+    object never prunes, nor forgets which jobs ran. None when *allowed* covers it.
     """
     removed = sum(entry.removes and entry.parent is None and not entry.expires for entry in plan.entries.values())
     limit = allowed if allowed is not None else desired.stack.max_deletes
+    if not desired.objects:
+        removed += sum(Verb.FORGET in entry.verbs and not entry.removes for entry in plan.entries.values())
     if removed == 0 or (limit is not None and removed <= limit):
         return None
     consent = f"--allow-deletes {removed}"

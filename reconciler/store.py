@@ -33,7 +33,8 @@ def state_directory(environment: Mapping[str, str]) -> Path:
 
 def stack_folder(state: Path, endpoint: str, stack: str) -> Path:
     """Where the state of one stack in one account lives."""
-    return state / "stacks" / re.sub(r"[^A-Za-z0-9.-]+", "_", endpoint.split("://")[-1]) / stack
+    host = endpoint.split("://")[-1].lower()  # the same account, however its name is spelled
+    return state / "stacks" / re.sub(r"[^a-z0-9.-]+", "_", host) / stack
 
 
 class FolderJournal:
@@ -81,14 +82,17 @@ class FolderStore:
         """What is remembered; an empty ledger without a name where nothing was ever written."""
         with _told(f"read the ledger in {self._folder}"):
             found = map(self._entry, sorted((self._folder / "ledger").glob("*.json")))
-            return Ledger({entry.key: entry for entry in found}, self._name())
+            return Ledger({entry.key: entry for entry in found if entry is not None}, self._name())
 
     def _name(self) -> str:
         path = self._folder / "store-id"
         return path.read_text("ascii").strip() if path.exists() else ""
 
-    def _entry(self, path: Path) -> Entry:
-        raw = json.loads(path.read_text("utf-8"))
+    def _entry(self, path: Path) -> Entry | None:
+        try:
+            raw = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:  # another process forgot it since the folder was listed
+            return None
         if raw["format_version"] != LEDGER_FORMAT:
             raise ValueError(
                 f"{path.name} is of format {raw['format_version']}, and this version reads {LEDGER_FORMAT}"

@@ -78,7 +78,7 @@ async def plan_of(
         observed = await look(there, desired, context, watch=False)
         context = replace(context, ledger=await store_of(target, desired.stack).ledger())
         if arguments.replace:
-            context = bind_replace(arguments, context, observed)
+            context = bind_replace(arguments, context, observed, desired.objects)
             observed = await look(there, desired, context, watch=False)
     # A job whose time is over while the plan is carried out is for the next one: nobody has seen that it goes.
     return make_plan(desired, observed, context), replace(context, due=observed.at)

@@ -121,6 +121,7 @@ async def _orphan(arguments: argparse.Namespace, keys: "list[Key]", target: "Tar
     from reconciler.lifecycle.steps import Action
     from reconciler.lifecycle.steps import orphan as step_of
     from reconciler.model.desired import Kind
+    from reconciler.observed import LiveJob
 
     async with account(target) as there:
         observed = await there.observe()
@@ -135,6 +136,10 @@ async def _orphan(arguments: argparse.Namespace, keys: "list[Key]", target: "Tar
             if live is None or live.mark is None:
                 refused = True
                 print(f"  ! {address}: {'there is no such object' if live is None else 'it belongs to no stack'}")
+                continue
+            if isinstance(live, LiveJob) and live.schedule is not None:
+                refused = True
+                print(f"  ! {live.address}: it belongs to {live.schedule}, whatever its mark; orphan that")
                 continue
             step = step_of(live, "asked for by orphan")
             if isinstance(step, Action):

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from reconciler.errors import ReconcilerError, TargetError, UsageError
 from reconciler.lifecycle.steps import Consents, Context
 from reconciler.model.desired import Desired, Key, Kind, Stack
-from reconciler.observed import Observed
+from reconciler.observed import LiveJob, Observed
 from reconciler.store import FolderStore, state_directory
 
 if TYPE_CHECKING:
@@ -254,7 +254,9 @@ def store_of(target: Target | Snapshot, stack: Stack) -> FolderStore:
     return FolderStore(state_directory(os.environ), endpoint, stack.name)
 
 
-def bind_replace(arguments: argparse.Namespace, context: Context, observed: Observed) -> Context:
+def bind_replace(
+    arguments: argparse.Namespace, context: Context, observed: Observed, declared: Container[Key | None]
+) -> Context:
     """The context with `--replace` bound to the objects that exist now, so that it is spent once they are new."""
     found = set()
     for text in arguments.replace:
@@ -265,6 +267,10 @@ def bind_replace(arguments: argparse.Namespace, context: Context, observed: Obse
             continue
         if live is None or not context.owns(live):
             raise UsageError(f"--replace {text}: stack '{context.stack}' has no such object in the account")
+        if key not in declared:
+            parent = live.schedule if isinstance(live, LiveJob) else None
+            why = f"it goes with {parent}" if parent in declared else "no manifest declares it"
+            raise UsageError(f"--replace {text}: {why}, so nothing would be created in its place")
         found.add((key, live.guard.born))
     return replace(context, consents=replace(context.consents, replace=frozenset(found)))
 

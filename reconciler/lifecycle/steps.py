@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from reconciler.diff import FieldChange
+from reconciler.diff import FieldChange, diff
 from reconciler.ledger import Entry, Ledger
 from reconciler.model.desired import SPECS, Key, Kind, Task, Wanted
 from reconciler.model.document import JobLifecycle, ScheduleLifecycle
@@ -235,8 +235,10 @@ def foreign(live: Live, wanted: Wanted | None, context: Context) -> Step:
         return Blocked(f"{live.address} is {owner}: only an object of no stack can be adopted")
     if live.state in UNMARKABLE:
         return Blocked(f"{live.address} is {live.state}, and a {live.state} {live.key.kind} cannot be marked")
-    # Without a digest: it was never written from this manifest, so what differs is a change and no drift.
-    mark = replace(marked(wanted, context), spec="", secrets="")
+    # Where something differs, without a digest: it was never written from this manifest, so that is a change, no drift.
+    mark = replace(marked(wanted, context), secrets="")
+    if diff(SPECS[Kind(live.key.kind)], wanted.spec, live.spec, written=wanted.written):
+        mark = replace(mark, spec="")
     return Action(Verb.ADOPT, "to be adopted", live.guard, _own_metadata(live), mark)
 
 

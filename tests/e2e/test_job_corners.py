@@ -92,3 +92,36 @@ def test_a_pool_goes_in_the_same_run_that_leaves_its_job_to_others(bench: Any) -
     assert done.code == 0, done.out
     assert "job/j runs on it and is left to others" in done.out
     assert bench.run("plan", str(bench.folder), "--detailed-exitcode").code == 0
+
+
+def test_what_nothing_would_come_of_is_refused(bench: Any) -> None:
+    assert bench.apply().code == 0
+    bench.write(job=None)
+    refused = bench.run("plan", str(bench.folder), "--no-prune", "--replace", "job/j")
+    assert refused.code == 64
+    assert "--replace job/j: no manifest declares it" in refused.err
+
+
+def test_a_job_of_a_schedule_has_no_mark_to_take_off_and_no_successor(bench: Any) -> None:
+    schedule = """\
+apiVersion: reconciler/v1
+kind: JobSchedule
+metadata: {name: etl}
+spec:
+  schedule: {recurrenceInterval: PT1H}
+  jobSpecification: {poolInfo: {poolId: p}}
+"""
+    bench.write(job=None, etl=schedule)
+    assert bench.apply().code == 0
+    deadline = time.monotonic() + 30
+    while "active" not in bench.run("status", "job/etl:job-1").out:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    before = bench.last_request
+    left = bench.run("orphan", "job/etl:job-1", "--auto-approve")
+    assert left.code == 1
+    assert "it belongs to jobschedule/etl" in left.out
+    again = bench.run("plan", str(bench.folder), "--replace", "job/etl:job-1")
+    assert again.code == 64
+    assert "it goes with jobschedule/etl" in again.err
+    assert bench.writes(before) == []

@@ -393,7 +393,7 @@ def test_an_object_of_nobody_is_adopted_when_it_is_asked_for(
     answer = next_step(wanted, live, replace(world.context, adopting=frozenset({wanted.key})))
     assert said(answer) == step
     if isinstance(answer, Action):
-        assert (answer.mark, answer.guard) == (Mark("s", keep=True), live.guard)
+        assert (answer.mark, answer.guard) == (Mark("s", wanted.digest, keep=True), live.guard)
 
 
 def past(wanted: Any, **facts: Any) -> Entry:

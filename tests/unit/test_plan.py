@@ -218,3 +218,23 @@ def test_a_run_whose_manifest_is_gone_is_forgotten(world: Any) -> None:
     assert roads(make_plan(world.desired(world.job(usesTaskDependencies=True)), world.observed(), context)) == {
         "job/j": "forget its run -> create"
     }
+
+
+def test_an_adopted_object_knows_its_manifest_whatever_differed(world: Any) -> None:
+    wanted = world.pool()
+    for live in (world.pool(), world.pool(targetDedicatedNodes=1), world.pool(metadata=[{"name": "a", "value": "b"}])):
+        pool = world.live_pool(live, stack=None)
+        context = replace(world.context, adopting=frozenset({wanted.key}))
+        actions = make_plan(world.desired(wanted), world.observed(pool), context).entries[wanted.key].actions
+        marks = [action.mark.spec for action in actions if action.mark is not None]
+        assert marks == [wanted.digest] if live.spec == wanted.spec else ["", wanted.digest]
+
+
+def test_a_source_without_any_object_forgets_no_run_without_consent(world: Any) -> None:
+    wanted = world.job()
+    run = Entry("s", wanted.key, "j", run_digest(wanted), wanted.tasks_digest, "t0", "t1", "success")
+    context = replace(world.context, ledger=Ledger({wanted.key: run}))
+    plan = make_plan(world.desired(), world.observed(), context)
+    assert "--allow-deletes 1" in (too_much(plan, world.desired(), None) or "")
+    assert too_much(plan, world.desired(), 1) is None
+    assert too_much(plan, world.desired(world.pool()), None) is None

@@ -68,3 +68,8 @@ def test_a_ledger_that_cannot_be_read_is_never_taken_for_empty(tmp_path: Path, t
 def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="write the ledger in"):
         asyncio.run(store(Path(os.devnull)).record(ENTRY))
+
+
+def test_an_account_has_one_store_however_its_name_is_spelled(tmp_path: Path) -> None:
+    asyncio.run(FolderStore(tmp_path, "https://A.WestEurope.batch.azure.com", "s").record(ENTRY))
+    assert read(tmp_path).entries == {ENTRY.key: ENTRY}
