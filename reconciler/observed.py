@@ -41,10 +41,10 @@ class Mark:
     confirmed; *nonce* tells our own create from somebody else's after a lost answer; *keep*, *hold* and *orphan* are
     the policies that must outlive the manifest (preventDestroy, onReleaseFailure: Hold, deletionPolicy: Orphan). Of a
     pool, *written* is when its start task or packages last changed (ISO 8601 UTC), and *aside* holds the prints of
-    nodes that we took off scheduling: those we put back, and no others. *store* names the store whose ledger will
-    remember a job with a time to live. *retried* says for which manifest failed tasks were reactivated; while that is
-    going on `@` and the end of the last of them follow. *secrets* is the keyed digest of the values written that the
-    service never returns.
+    nodes that we took off scheduling: those we put back, and no others. *store* names the store whose ledger
+    remembers the jobs of the stack that have a time to live. *retried* says for which manifest failed tasks were
+    reactivated; while that is going on `@` and the end of the last of them follow. *secrets* is the keyed digest of the
+    values written that the service never returns.
     """
 
     stack: str
@@ -97,11 +97,18 @@ class Mark:
         )
 
     def same_policy(self, other: "Mark") -> bool:
-        """Whether *other* need not be written for its own sake. One without a digest, of an adopted object, is."""
-        return bool(other.spec or not self.spec) and (self.keep, self.hold, self.orphan) == (
-            other.keep,
-            other.hold,
-            other.orphan,
+        """Whether *other* need not be written for its own sake: for its policies, a missing digest (an adopted object
+        has none), or another store."""
+        same_store = not other.store or other.store == self.store
+        return (
+            same_store
+            and bool(other.spec or not self.spec)
+            and (self.keep, self.hold, self.orphan)
+            == (
+                other.keep,
+                other.hold,
+                other.orphan,
+            )
         )
 
 

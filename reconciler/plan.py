@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 
 from reconciler import ledger
 from reconciler.diff import Change, FieldChange
-from reconciler.lifecycle import ignoring
+from reconciler.lifecycle import ignoring, runs
 from reconciler.lifecycle import job as job_life
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle import schedule as schedule_life
@@ -137,6 +137,7 @@ def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
     """Decide for every object that is declared or ours."""
     observed = observed.with_children()
     context = replace(context, now=observed.at, stores=_other_stores(observed, context))
+    context = replace(context, restores=_restores(desired, observed, context))
     schedules = {
         key: _schedule_entry(desired.objects.get(key), observed.schedules.get(key), context)
         for key in _keys(Kind.JOB_SCHEDULE, desired, observed, context)
@@ -174,6 +175,14 @@ def _other_stores(observed: Observed, context: Context) -> frozenset[str]:
     marks = (live.mark for kind in Kind for live in observed.of(kind).values() if context.owns(live))
     named = frozenset(mark.store for mark in marks if mark is not None and mark.store)
     return named - {context.ledger.store_id}
+
+
+def _restores(desired: Desired, observed: Observed, context: Context) -> bool:
+    """Whether the store in use may take the place of a missing one: somebody consented, and no declared job that is
+    not there is left to ask about."""
+    absent = (wanted for key, wanted in desired.objects.items() if key.kind is Kind.JOB and key not in observed.jobs)
+    answered = not any(runs.asks_the_ledger(wanted, context) for wanted in absent)
+    return bool(context.consents.new_run and context.stores) and Kind.JOB not in observed.unread and answered
 
 
 def _is_child(live: Live) -> bool:

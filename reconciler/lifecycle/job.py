@@ -143,8 +143,6 @@ def _create(wanted: Wanted, context: Context) -> Step:
     facts: dict[str, Any] = {"tasks": "" if wanted.tasks else wanted.tasks_digest, "retried": ""}
     if lifecycle.tasks == "ReactivateFailed":
         facts["retried"] = task_life.retry_digest(wanted)
-    if lifecycle.ttlAfterCompletion is not None:
-        facts["store"] = context.ledger.store_id
     return Action(
         Verb.CREATE, "not there yet", body={"id": wanted.name, **body}, mark=replace(marked(wanted, context), **facts)
     )

@@ -63,10 +63,16 @@ def before_a_new_one(wanted: Wanted, context: Context) -> Step | None:
     return Done(GONE)
 
 
-def _ledger_missing(wanted: Wanted, context: Context) -> Blocked | None:
+def asks_the_ledger(wanted: Wanted, context: Context) -> bool:
+    """Whether only a ledger that is missing would know if this job, which is not there, ran to its end."""
     lifecycle = _lifecycle(wanted)
     remembered = lifecycle.ttlAfterCompletion is not None and lifecycle.runPolicy != "Always"
-    if not remembered or not context.stores or wanted.key in context.consents.new_run:
+    unknown = wanted.key not in context.ledger.entries and wanted.key not in context.consents.new_run
+    return bool(context.stores) and remembered and unknown
+
+
+def _ledger_missing(wanted: Wanted, context: Context) -> Blocked | None:
+    if not asks_the_ledger(wanted, context):
         return None
     return Blocked(
         f"ledger missing: marks in the account name {_named(context)}, so whether this job ran to its end is not known",

@@ -165,8 +165,9 @@ class Context:
     objects go (destroy); for other objects the mark remembers them. *now* is when the account was looked at, ISO 8601
     UTC. *adopting* and *orphaning* name objects that are to get, or to lose, our mark. *ledger* has the runs that are
     over and gone, and *run* the one of the object at hand; *stores* are those that marks of ours name beside the one
-    in use. *due*: times to live that are over by then count; empty, by now. *check_tasks*: compare the tasks also of
-    jobs whose tasks were confirmed.
+    in use. *due*: times to live that are over by then count; empty, by now. *check_tasks*: compare the tasks of jobs
+    whose tasks were confirmed. *restores*: people answered for every run that a missing ledger would know, so marks
+    take the name of the store in use.
     """
 
     stack: str
@@ -185,6 +186,7 @@ class Context:
     stores: frozenset[str] = frozenset()
     check_tasks: bool = False
     due: str = ""
+    restores: bool = False
 
     def owns(self, live: Live) -> bool:
         return live.mark is not None and live.mark.stack == self.stack
@@ -220,7 +222,11 @@ def marked(wanted: Wanted, context: Context, mark: Mark | None = None) -> Mark:
     policy = policy_of(wanted)
     base = mark or Mark(context.stack)
     secrets = wanted.signature if mark is None else base.secrets
-    return replace(base, spec=wanted.digest, keep=policy.keep, hold=policy.hold, orphan=policy.orphan, secrets=secrets)
+    # The name that is there stays where another store is in use now: it says that a ledger is missing. Every kind
+    # carries it, because the jobs that the ledger is about are removed.
+    store = context.ledger.store_id if context.restores or not base.store else base.store
+    said = replace(base, spec=wanted.digest, secrets=secrets, store=store)
+    return replace(said, keep=policy.keep, hold=policy.hold, orphan=policy.orphan)
 
 
 def foreign(live: Live, wanted: Wanted | None, context: Context) -> Step:

@@ -125,3 +125,24 @@ spec:
     assert again.code == 64
     assert "it goes with jobschedule/etl" in again.err
     assert bench.writes(before) == []
+
+
+def test_a_lost_ledger_is_noticed_when_every_job_that_it_knew_is_gone(bench: Any) -> None:
+    job = bench.folder.joinpath("job.yaml").read_text("utf-8")
+    job = job.replace("tasks:", "  onAllTasksComplete: terminatejob\ntasks:")
+    bench.write(job=job + "lifecycle: {ttlAfterCompletion: {success: PT0S}}\n")
+    assert bench.apply().code == 0
+    deadline = time.monotonic() + 30
+    while "job/j: completed" not in bench.run("status", "job/j").out:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert "job/j: delete" in bench.apply().out
+    stacks = bench.folder.parent / ".local/state/reconciler/stacks"
+    assert bench.run("plan", str(bench.folder), "--detailed-exitcode").code == 0
+    stacks.rename(stacks.parent / "lost")
+    lost = bench.run("plan", str(bench.folder), "--detailed-exitcode")
+    assert lost.code == 2
+    assert "--allow-new-run job/j" in lost.out
+    again = bench.apply("--allow-new-run", "job/j", "--detailed-exitcode")
+    assert again.code == 0, again.out
+    assert "job/j: created" in again.out

@@ -8,7 +8,7 @@ import pytest
 from reconciler.cli.show import PAST
 from reconciler.ledger import Entry, Ledger
 from reconciler.lifecycle.runs import run_digest
-from reconciler.lifecycle.steps import Blocked, Verb
+from reconciler.lifecycle.steps import Blocked, Consents, Verb
 from reconciler.model.desired import Key, Kind
 from reconciler.observed import LiveNode, Mark, TaskCounts
 from reconciler.plan import make_plan, too_much
@@ -238,3 +238,21 @@ def test_a_source_without_any_object_forgets_no_run_without_consent(world: Any) 
     assert "--allow-deletes 1" in (too_much(plan, world.desired(), None) or "")
     assert too_much(plan, world.desired(), 1) is None
     assert too_much(plan, world.desired(world.pool()), None) is None
+
+
+def test_every_object_says_where_the_ledger_is_and_a_consent_for_all_makes_a_new_one_count(world: Any) -> None:
+    life = {"ttlAfterCompletion": {"success": "P1D"}}
+    pool, one, two = world.pool(), world.job("one", life=life), world.job("two", life=life)
+    desired = world.desired(pool, one, two)
+    here = replace(world.context, ledger=Ledger(store_id="here"))
+    created = make_plan(desired, world.observed(), here).entries.values()
+    assert [entry.actions[0].mark.store for entry in created if entry.actions[0].mark] == ["here"] * 3
+    alone = world.observed(world.live_pool(pool, mark=Mark("s", pool.digest, store="lost")))
+    assert set(roads(make_plan(desired, alone, here))) == set()
+    half = replace(here, consents=Consents(new_run=frozenset({one.key})))
+    assert set(roads(make_plan(desired, alone, half))) == {"job/one"}
+    whole = make_plan(desired, alone, replace(here, consents=Consents(new_run=frozenset({one.key, two.key}))))
+    assert set(roads(whole)) == {"pool/p", "job/one", "job/two"}
+    mark = whole.entries[pool.key].actions[0].mark
+    assert mark is not None
+    assert mark.store == "here"
