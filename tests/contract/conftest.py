@@ -217,7 +217,7 @@ class RawClient:
             sent["authorization"] = self._sign(method, path, query or "", sent, key, account, signed_length)
         address = urlsplit(self.emulator.endpoint)
         kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-        connection = kind(address.hostname or "", address.port, timeout=20)
+        connection = kind(address.hostname or "", address.port, timeout=60)
         try:
             connection.putrequest(method, f"{path}?{query}" if query else path, skip_accept_encoding=True)
             for name, value in sent.items():
@@ -302,11 +302,28 @@ def new_id() -> Callable[..., str]:
     return lambda prefix="x": f"{prefix}{run}-{next(numbers)}"
 
 
+class Gate:
+    """Commands that go on when the test says so: what is seen meanwhile does not depend on how busy the machine is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.wait = f"while ! test -e {path}; do sleep 0.02; done"
+        self.command = f"/bin/sh -c '{self.wait}'"
+
+    def open(self) -> None:
+        self.path.touch()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "gate")
+
+
 @pytest.fixture(scope="session")
 def until() -> Callable[..., Any]:
     """Wait until a question is answered with something true, and return that."""
 
-    def wait(question: Callable[[], Any], seconds: float = 10.0) -> Any:
+    def wait(question: Callable[[], Any], seconds: float = 60.0) -> Any:
         deadline = time.monotonic() + seconds * PATIENCE
         while not (answer := question()):
             assert time.monotonic() < deadline, f"still {answer!r} after {seconds * PATIENCE} s"
@@ -398,7 +415,7 @@ def state_of(client: BatchClient) -> Callable[[str], str | None]:
 def finished(client: BatchClient, until: Callable[..., Any]) -> Callable[..., Any]:
     """Wait until a task has completed, and return it."""
 
-    def wait(job_id: str, task_id: str, seconds: float = 10.0) -> Any:
+    def wait(job_id: str, task_id: str, seconds: float = 60.0) -> Any:
         until(lambda: client.get_task(job_id, task_id).state == "completed", seconds)
         return client.get_task(job_id, task_id)
 

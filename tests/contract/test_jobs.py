@@ -207,12 +207,15 @@ def test_disabling_stops_running_tasks_as_asked(client, make_job, shared_pool, u
 
 
 @pytest.mark.documented("E:DisableBatchJobOption, DR")
-def test_a_job_that_waits_for_its_tasks_stays_disabling_until_they_end(client, make_job, shared_pool, until, state_of):
+def test_a_job_that_waits_for_its_tasks_stays_disabling_until_they_end(
+    client, make_job, shared_pool, gate, until, state_of
+):
     job_id = make_job(shared_pool)
-    client.create_task(job_id, {"id": "t", "commandLine": "/bin/sleep 0.5"})
+    client.create_task(job_id, {"id": "t", "commandLine": gate.command})
     until(lambda: client.get_task(job_id, "t").state == "running")
     client.begin_disable_job(job_id, {"disableTasks": "wait"}, polling_interval=0)
     assert state_of(job_id) == "disabling"
+    gate.open()
     until(lambda: state_of(job_id) == "disabled")
     assert client.get_task(job_id, "t").execution_info.result == "success"
 

@@ -89,16 +89,17 @@ def test_a_node_off_scheduling_gets_no_tasks_until_it_is_back(client, make_pool,
     [("requeue", "running", 1), ("terminate", "completed", 0), ("taskcompletion", "completed", 0)],
 )
 def test_a_reboot_treats_running_tasks_as_asked_and_reruns_the_start_task(
-    client, make_pool, make_job, until, option, state, requeued
+    client, make_pool, make_job, gate, until, option, state, requeued
 ):
     start = {"commandLine": "/bin/sh -c 'echo x >> $AZ_BATCH_NODE_SHARED_DIR/boots'"}
     pool_id = make_pool(1, startTask=start)
     node = only_node(client, pool_id)
     job_id = make_job(pool_id)
-    seconds = 0.5 if option == "taskcompletion" else 60
-    client.create_task(job_id, {"id": "t", "commandLine": f"/bin/sleep {seconds}"})
+    client.create_task(job_id, {"id": "t", "commandLine": gate.command})
     until(lambda: client.get_task(job_id, "t").state == "running")
     client.begin_reboot_node(pool_id, node.id, {"nodeRebootOption": option}, polling_interval=0)
+    if option == "taskcompletion":
+        gate.open()
     until(lambda: only_node(client, pool_id).last_boot_time > node.last_boot_time)
     until(lambda: only_node(client, pool_id).state in ("idle", "running"))
     until(lambda: client.get_task(job_id, "t").state == state)
@@ -133,10 +134,12 @@ def test_a_pool_that_shrinks_treats_running_tasks_as_asked(client, make_pool, ma
 
 
 @pytest.mark.documented("E:BatchNodeDeallocationOption; O: idle nodes first is the service's choice")
-def test_a_shrinking_pool_lets_tasks_finish_if_asked_and_takes_idle_nodes_first(client, make_pool, make_job, until):
+def test_a_shrinking_pool_lets_tasks_finish_if_asked_and_takes_idle_nodes_first(
+    client, make_pool, make_job, gate, until
+):
     pool_id = make_pool(2)
     job_id = make_job(pool_id)
-    client.create_task(job_id, {"id": "t", "commandLine": "/bin/sleep 0.7"})
+    client.create_task(job_id, {"id": "t", "commandLine": gate.command})
     until(lambda: client.get_task(job_id, "t").state == "running")
     busy = client.get_task(job_id, "t").node_info.node_id
     client.begin_resize_pool(pool_id, {"targetDedicatedNodes": 1}, polling_interval=0)
@@ -144,6 +147,7 @@ def test_a_shrinking_pool_lets_tasks_finish_if_asked_and_takes_idle_nodes_first(
     until(lambda: client.get_pool(pool_id).allocation_state == "steady")
     body = {"targetDedicatedNodes": 0, "nodeDeallocationOption": "taskcompletion"}
     client.begin_resize_pool(pool_id, body, polling_interval=0)
+    gate.open()
     until(lambda: not list(client.list_nodes(pool_id)))
     assert client.get_task(job_id, "t").execution_info.result == "success"
 

@@ -59,51 +59,55 @@ def test_each_runs_once_on_every_node_that_got_a_task_and_nowhere_else(
 
 
 @pytest.mark.documented("M:BatchJobReleaseTask: delete of an active job runs it")
-def test_deleting_an_active_job_runs_release_first(client, make_pool, make_job, diary, until, state_of):
+def test_deleting_an_active_job_runs_release_first(client, make_pool, make_job, diary, gate, until, state_of):
     pool_id = make_pool(1)
     job_id = make_job(
         pool_id,
         jobPreparationTask={"commandLine": "true"},
-        jobReleaseTask={"commandLine": diary.line("release", "sleep 0.4")},
+        jobReleaseTask={"commandLine": diary.line("release", gate.wait)},
     )
     client.create_task(job_id, {"id": "t", "commandLine": "/bin/sleep 60"})
     until(lambda: client.get_task(job_id, "t").state == "running")
     client.begin_delete_job(job_id, polling_interval=0)
     until(lambda: diary.lines("release"))
     assert state_of(job_id) == "deleting"
+    gate.open()
     until(lambda: state_of(job_id) is None)
     assert diary.lines("release") == nodes_of(client, pool_id)
 
 
 @pytest.mark.recorded("ps2024-job_auto_failure")
-def test_a_job_deleted_while_terminating_finishes_its_release_once(client, make_pool, make_job, diary, until, state_of):
+def test_a_job_deleted_while_terminating_finishes_its_release_once(
+    client, make_pool, make_job, diary, gate, until, state_of
+):
     pool_id = make_pool(1)
     job_id = make_job(
         pool_id,
         jobPreparationTask={"commandLine": "true"},
-        jobReleaseTask={"commandLine": diary.line("release", f"sleep 0.4; echo finished x >> {diary.path}")},
+        jobReleaseTask={"commandLine": diary.line("release", f"{gate.wait}; echo finished x >> {diary.path}")},
     )
     client.create_task(job_id, {"id": "t", "commandLine": "true"})
     until(lambda: client.get_task(job_id, "t").state == "completed")
     client.begin_terminate_job(job_id, options={"terminateReason": "x"}, polling_interval=0)
     client.begin_delete_job(job_id, polling_interval=0)
+    gate.open()
     until(lambda: state_of(job_id) is None)
     assert len(diary.lines("release")) == len(diary.lines("finished")) == 1
 
 
 @pytest.mark.documented("M:BatchJobPreparationTask; E:BatchTaskState.preparing")
 def test_a_task_waits_as_preparing_and_the_environment_shows_the_directory(
-    client, make_pool, make_job, until, finished
+    client, make_pool, make_job, gate, until, finished
 ):
     pool_id = make_pool(1)
-    job_id = make_job(
-        pool_id, jobPreparationTask={"id": "prep", "commandLine": "/bin/sh -c 'sleep 0.4; echo ok > made'"}
-    )
+    prepare = f"/bin/sh -c '{gate.wait}; echo ok > made'"
+    job_id = make_job(pool_id, jobPreparationTask={"id": "prep", "commandLine": prepare})
     client.create_task(job_id, {"id": "t", "commandLine": "/bin/sh -c 'cat $AZ_BATCH_JOB_PREP_WORKING_DIR/made'"})
     until(lambda: client.get_task(job_id, "t").state == "preparing")
     assert client.get_job_task_counts(job_id).task_counts.running == 1
     status = list(client.list_job_preparation_and_release_task_status(job_id))
     assert status[0].job_preparation_task_execution_info.state == "running"
+    gate.open()
     task = finished(job_id, "t")
     assert (task.execution_info.exit_code, task.previous_state) == (0, "running")
     assert b"".join(client.download_task_file(job_id, "t", "stdout.txt")) == b"ok\n"
@@ -271,7 +275,7 @@ def test_force_ends_a_job_without_waiting_for_release(client, make_pool, make_jo
     client.create_task(job_id, {"id": "t", "commandLine": "true"})
     finished(job_id, "t")
     assert raw("POST", f"/jobs/{job_id}/terminate", query="api-version=2025-06-01&force=true").status == 202
-    until(lambda: state_of(job_id) == "completed", 3)
+    until(lambda: state_of(job_id) == "completed", 50)  # less than the release takes
 
 
 @pytest.mark.recorded("py2020b-jobs")

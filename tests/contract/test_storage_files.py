@@ -81,7 +81,7 @@ class Azurite:
         self._wait()
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while True:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self._port)) == 0:
@@ -122,7 +122,7 @@ class Azurite:
     def _call(self, method: str, url: str, content: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
         body = content if method == "PUT" else None
         request = urllib.request.Request(url, body, {"x-ms-version": _SAS_VERSION, **(headers or {})}, method=method)
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return bytes(answer.read())
 
 

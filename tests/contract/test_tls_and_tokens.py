@@ -201,7 +201,7 @@ def test_chaos_is_started_shown_and_kept_apart_from_another_seed(tmp_path, capsy
 def status_of(endpoint: str) -> int | None:
     """Of an unsigned request; None if the connection was reset."""
     try:
-        with urllib.request.urlopen(f"{endpoint}/jobs?{VERSION}", timeout=20) as answer:
+        with urllib.request.urlopen(f"{endpoint}/jobs?{VERSION}", timeout=60) as answer:
             return answer.status
     except urllib.error.HTTPError as refused:
         return refused.code
@@ -228,7 +228,7 @@ def test_an_emulator_for_other_machines_says_what_that_means_and_answers_by_the_
             ("[fe80::1]:80", "http://[fe80::1]:80"),
             ("a b/c", facts["endpoint"]),
         ):
-            connection = http.client.HTTPConnection("127.0.0.2", address.port, timeout=20)
+            connection = http.client.HTTPConnection("127.0.0.2", address.port, timeout=60)
             token = tokens.issue(facts["tenant"])
             connection.request("GET", f"/jobs?{VERSION}", headers={"Host": host, "Authorization": f"Bearer {token}"})
             assert json.loads(connection.getresponse().read())["odata.metadata"] == f"{base}/$metadata#jobs"

@@ -19,7 +19,7 @@ def kill_during(bench: Any, write: str) -> None:
     wait_until(lambda: bench.last_request > reads + 2, "apply to look")
     time.sleep(0.25)
     running.kill()
-    running.communicate(timeout=10)
+    running.communicate(timeout=60)
 
 
 def kill_after(bench: Any, write: str) -> None:
@@ -28,10 +28,10 @@ def kill_after(bench: Any, write: str) -> None:
     running = bench.start("apply", str(bench.folder), "--auto-approve")
     wait_until(lambda: write in bench.writes(since=seen) or running.poll() is not None, write)
     running.kill()
-    running.communicate(timeout=10)
+    running.communicate(timeout=60)
 
 
-def wait_until(met: Any, what: str, seconds: float = 20) -> None:
+def wait_until(met: Any, what: str, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < deadline, f"waited too long for {what}"
@@ -84,6 +84,6 @@ def killed_until_done(bench: Any, moments: random.Random) -> None:
         running = bench.start("apply", str(bench.folder), "--auto-approve")
         time.sleep(moments.uniform(0.3, 1.6))
         running.kill()
-        running.communicate(timeout=10)
+        running.communicate(timeout=60)
     assert bench.apply().code == 0
     assert bench.apply().out.endswith("No changes. The account matches the manifests.\n")

@@ -112,7 +112,7 @@ def written(bench: Any, name: str) -> list[list[str]]:
     return sorted(bench.shared(name).values())
 
 
-def until(true: Callable[[], Any], seconds: float = 30) -> None:
+def until(true: Callable[[], Any], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not come true in time"

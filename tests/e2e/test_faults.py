@@ -191,11 +191,11 @@ def test_an_interrupt_ends_cleanly_and_a_later_apply_goes_on(bench: Any) -> None
     text = (bench.folder / "job.yaml").read_text("utf-8")
     bench.write(job=text.replace("sleep 0.2", "sleep 2"))
     running = bench.start("apply", str(bench.folder), "--auto-approve", "--detailed-exitcode")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while "POST /jobs" not in bench.writes() and time.monotonic() < deadline:
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=20)
+    out, err = running.communicate(timeout=60)
     assert running.returncode == 3
     assert "Traceback" not in err
     assert out.splitlines()[-1].startswith("In progress: ")

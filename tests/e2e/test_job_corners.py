@@ -30,7 +30,7 @@ spec:
 """,
     )
     assert bench.apply().code == 0
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while "completed" not in bench.run("status", "job/etl:job-1").out:
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -113,7 +113,7 @@ spec:
 """
     bench.write(job=None, etl=schedule)
     assert bench.apply().code == 0
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while "active" not in bench.run("status", "job/etl:job-1").out:
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -132,7 +132,7 @@ def test_a_lost_ledger_is_noticed_when_every_job_that_it_knew_is_gone(bench: Any
     job = job.replace("tasks:", "  onAllTasksComplete: terminatejob\ntasks:")
     bench.write(job=job + "lifecycle: {ttlAfterCompletion: {success: PT0S}}\n")
     assert bench.apply().code == 0
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while "job/j: completed" not in bench.run("status", "job/j").out:
         assert time.monotonic() < deadline
         time.sleep(0.2)

@@ -84,7 +84,7 @@ def begun(bench: Any) -> None:
 
 
 def wait_until(what: str, is_so: Any) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while not is_so():
         assert time.monotonic() < deadline, f"waited too long for {what}"
         time.sleep(0.05)

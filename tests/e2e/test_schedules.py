@@ -26,7 +26,7 @@ RUNS = SCHEDULE.replace("KILL", "true")
 STAYS = SCHEDULE.replace("KILL", "false")
 
 
-def until(true: Callable[[], Any], seconds: float = 30) -> Any:
+def until(true: Callable[[], Any], seconds: float = 90) -> Any:
     deadline = time.monotonic() + seconds
     while not (answer := true()):
         assert time.monotonic() < deadline, "it did not come true in time"

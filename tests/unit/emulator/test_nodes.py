@@ -30,7 +30,7 @@ def launch(run="00000001", command="/bin/sh -c 'echo x >> ran; sleep 30'", job="
     return Launch(run, "p", "n", directory, command, paths=paths)
 
 
-def eventually(question, seconds=5.0):
+def eventually(question, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not (answer := question()):
         assert time.monotonic() < deadline
