@@ -331,6 +331,10 @@ class LivePool(Live):
         return frozenset(node.id for node in self.members or () if node.can_run)
 
 
+UNFINISHED: Final = frozenset({"active", "enabling", "disabling", "disabled"})
+"""States of jobs before their end was asked for."""
+
+
 @dataclass(frozen=True)
 class LiveJob(Live):
     """A job. *tasks*, *ids*, *nodes* and *counts* are None until asked for; *nodes* is empty when none ran anything.

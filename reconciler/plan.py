@@ -15,11 +15,13 @@ from reconciler.lifecycle import ignoring, runs
 from reconciler.lifecycle import job as job_life
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle import schedule as schedule_life
+from reconciler.lifecycle.job_change import job_diff
+from reconciler.lifecycle.policies import policy_of
 from reconciler.lifecycle.secrets import is_drift
-from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait, policy_of
+from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
 from reconciler.model.desired import Desired, Key, Kind, Wanted, digest
 from reconciler.model.field import ChangeKind
-from reconciler.observed import Debt, Live, LiveJob, LivePool, LiveSchedule, Observed, debts_on, tenants_of
+from reconciler.observed import UNFINISHED, Debt, Live, LiveJob, LivePool, LiveSchedule, Observed, debts_on, tenants_of
 
 __all__ = ["Entry", "Plan", "leaving_children", "make_plan", "policy_of", "too_much"]
 
@@ -254,9 +256,7 @@ def _needed(entry: Entry, entries: Mapping[Key, Entry]) -> Entry:
     there = [
         job
         for job in entries.values()
-        if isinstance(job.live, LiveJob | LiveSchedule)
-        and job.live.pool == entry.key
-        and job.live.state in job_life.UNFINISHED
+        if isinstance(job.live, LiveJob | LiveSchedule) and job.live.pool == entry.key and job.live.state in UNFINISHED
     ]
     staying = [
         job.address
@@ -304,7 +304,7 @@ def _job_entry(wanted: Wanted | None, live: LiveJob | None, context: Context) ->
     if wanted is None and live is None:
         return _past_entry(road, context)
     wanted = ignoring.beside(wanted, live)
-    change = job_life.job_diff(wanted, live) if wanted and live and context.owns(live) else Change()
+    change = job_diff(wanted, live) if wanted and live and context.owns(live) else Change()
     return _entry(wanted, live, road, change)
 
 

@@ -7,15 +7,13 @@ on the screen depends on it.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.lifecycle import ignoring, runs
-from reconciler.lifecycle import job as job_life
+from reconciler.lifecycle import ignoring, job_change, runs
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle import tasks as task_life
-from reconciler.lifecycle.job import UNFINISHED
 from reconciler.lifecycle.steps import Context
 from reconciler.model.desired import Desired, Key, Wanted
 from reconciler.model.document import ScheduleLifecycle
-from reconciler.observed import LiveJob, LiveSchedule, Observed
+from reconciler.observed import UNFINISHED, LiveJob, LiveSchedule, Observed
 from reconciler.plan import leaving_children
 
 
@@ -67,9 +65,9 @@ def for_decisions(desired: Desired, observed: Observed, context: Context) -> Rea
             nodes.add(key)
         if wanted is None:
             continue
-        if job_life.makes_way(wanted, job, context) or runs.may_expire(wanted, job, context):
+        if job_change.makes_way(wanted, job, context) or runs.may_expire(wanted, job, context):
             counts.add(key)  # tasks that would be killed; how it ended
-        if job.prepares and (job_life.leaves_its_pool(wanted, job) or runs.may_expire(wanted, job, context)):
+        if job.prepares and (job_change.leaves_its_pool(wanted, job) or runs.may_expire(wanted, job, context)):
             nodes.add(key)
     return Reading(
         tasks=frozenset(tasks),

@@ -118,8 +118,8 @@ def orphan(arguments: argparse.Namespace) -> int:
 
 async def _orphan(arguments: argparse.Namespace, keys: "list[Key]", target: "Target") -> int:
     from reconciler.cli.stack import account, listed
+    from reconciler.lifecycle.ownership import orphan as step_of
     from reconciler.lifecycle.steps import Action
-    from reconciler.lifecycle.steps import orphan as step_of
     from reconciler.model.desired import Kind
     from reconciler.observed import LiveJob
 

@@ -10,23 +10,14 @@ from typing import Any, Final
 from reconciler.diff import Change, FieldChange, diff
 from reconciler.formula import least_targets
 from reconciler.lifecycle import debts
+from reconciler.lifecycle.ownership import given, marked, stays
+from reconciler.lifecycle.policies import of_pool
 from reconciler.lifecycle.pool_forecast import outwait, predict
-from reconciler.lifecycle.pool_nodes import RESTARTING, bring_along, lifecycle_of, old_nodes, set_aside
+from reconciler.lifecycle.pool_nodes import RESTARTING, bring_along, old_nodes, set_aside
 from reconciler.lifecycle.pool_size import TARGETS, goal_of, loses_nodes, resize, rows
+from reconciler.lifecycle.replacement import is_asked
 from reconciler.lifecycle.secrets import remembered, unseen, why
-from reconciler.lifecycle.steps import (
-    KEPT,
-    Action,
-    Blocked,
-    Context,
-    Done,
-    Step,
-    Verb,
-    Wait,
-    foreign,
-    marked,
-    orphan,
-)
+from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.pool import PoolSpec
@@ -45,10 +36,8 @@ NOWHERE: Final = NodeCounts()
 
 def next_step(wanted: Wanted | None, live: LivePool | None, context: Context) -> Step:
     """The one thing to do now for a pool, or what to wait for, or nothing."""
-    if live is not None and not context.owns(live):
-        return foreign(live, wanted, context)
-    if live is not None and live.key in context.orphaning:
-        return orphan(live, "to be left to others")
+    if answer := given(wanted, live, context):
+        return answer
     match wanted, live:
         case None, None:
             return Done("absent, as desired")
@@ -58,7 +47,7 @@ def next_step(wanted: Wanted | None, live: LivePool | None, context: Context) ->
             body = {"id": spec.name, **spec.body}
             return Action(Verb.CREATE, "not there yet", body=body, mark=marked(spec, context))
         case None, LivePool() as pool:
-            return _with_nodes_back(pool, _prune(pool, context))
+            return _with_nodes_back(pool, stays(pool, context) or _delete(pool, context))
         case Wanted() as spec, LivePool(state="active") as pool:
             return _with_nodes_back(pool, _tend(spec, pool, context))
         case _:  # never destroy by default
@@ -70,13 +59,7 @@ def _with_nodes_back(pool: LivePool, step: Step) -> Step:
     return (set_aside(pool, (), "") if isinstance(step, Blocked) else None) or step
 
 
-def _prune(pool: LivePool, context: Context) -> Step:
-    if not context.removes(pool.key):
-        return Done("not in the manifests; this source does not prune")
-    if context.policy(pool).keep:
-        return Done(KEPT)
-    if context.policy(pool).orphan:
-        return orphan(pool, context.removal)
+def _delete(pool: LivePool, context: Context) -> Step:
     return debts.any_node(context) or Action(Verb.DELETE, context.removal, pool.guard)
 
 
@@ -109,11 +92,7 @@ def needs_nodes(wanted: Wanted | None, pool: LivePool | None, context: Context) 
 def _is_to_go(wanted: Wanted | None, pool: LivePool, context: Context) -> bool:
     if wanted is None:
         return context.removes(pool.key) and not context.policy(pool).orphan
-    return _is_replaced(pool, context)
-
-
-def _is_replaced(pool: LivePool, context: Context) -> bool:
-    return (pool.key, pool.guard.born) in context.consents.replace
+    return is_asked(pool, context)
 
 
 def formula_to_try(wanted: Wanted | None, pool: LivePool, context: Context) -> str | None:
@@ -125,7 +104,7 @@ def formula_to_try(wanted: Wanted | None, pool: LivePool, context: Context) -> s
 
 
 def _tend(wanted: Wanted, pool: LivePool, context: Context) -> Step:
-    if _is_replaced(pool, context):
+    if is_asked(pool, context):
         return _replace(wanted, pool, "asked for by --replace", context)
     change = pool_diff(wanted, pool)
     return (
@@ -161,7 +140,7 @@ def _empty_first(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...]
         )
     if uncleared := _cannot_be_cleared(wanted, fields):
         return uncleared
-    match lifecycle_of(wanted).rollout:
+    match of_pool(wanted).rollout:
         case "ScaleToZero":
             return _scale_to_zero(wanted, pool, names, context)
         case "Replace":
@@ -343,7 +322,7 @@ def notes(wanted: Wanted | None, pool: LivePool | None, change: Change) -> tuple
     nodes_stay = not change.of(ChangeKind.WHEN_EMPTY)
     if nodes_stay and any(field.top in AT_START for field in change.fields):
         running = sum(node.is_up or node.state in RESTARTING for node in pool.members or ())
-        if running and lifecycle_of(wanted).nodeRollout == "None":
+        if running and of_pool(wanted).nodeRollout == "None":
             they = "it has until it restarts" if running == 1 else "they have until they restart"
             keep = "keeps" if running == 1 else "keep"
             found.append(f"{_nodes(running)} {keep} the start task and packages {they}")

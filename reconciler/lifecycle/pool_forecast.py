@@ -3,10 +3,11 @@
 A shrink by name or a rollout goes by turns. Here one turn stands for all of them, so that a road stays readable.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from reconciler.lifecycle import forecast
+from reconciler.lifecycle.forecast import with_values
 from reconciler.lifecycle.pool_nodes import RESTARTING, runs_the_old
 from reconciler.lifecycle.pool_size import TARGETS
 from reconciler.lifecycle.steps import Action, Verb
@@ -35,25 +36,19 @@ def predict(wanted: Wanted | None, live: LivePool | None, action: Action) -> Liv
         )
     assert live is not None
     match action.verb:
-        case Verb.DELETE:
-            return replace(live, state="deleting")
-        case Verb.UPDATE | Verb.REPLACE_PROPERTIES:
-            assert wanted is not None
-            written = {field.top: wanted.spec.get(field.top) for field in action.changes}
-            return replace(live, spec=_with(live, written), mark=action.mark or live.mark)
         case Verb.RESIZE:
             changed = normalise(PoolSpec, action.body, fill=False)
-            return replace(live, spec=_with(live, changed), allocation="resizing")
+            return replace(live, spec=with_values(live, changed), allocation="resizing")
         case Verb.STOP_RESIZE:
             return replace(live, allocation="stopping")
         case Verb.ENABLE_AUTOSCALE:
             changed = normalise(PoolSpec, action.body, fill=False)
-            return replace(live, spec=_with(live, {**changed, "enableAutoScale": True}), allocation="resizing")
+            return replace(live, spec=with_values(live, {**changed, "enableAutoScale": True}), allocation="resizing")
         case Verb.DISABLE_AUTOSCALE:
             names = ("autoScaleFormula", "autoScaleEvaluationInterval")
             gone = {name: normalise(PoolSpec, {}).get(name) for name in names}
-            return replace(live, spec=_with(live, {**gone, "enableAutoScale": False}))
-        case Verb.CHOOSE_NODES | Verb.ADOPT | Verb.ORPHAN:
+            return replace(live, spec=with_values(live, {**gone, "enableAutoScale": False}))
+        case Verb.CHOOSE_NODES:
             return replace(live, mark=action.mark)
         case Verb.DISABLE_SCHEDULING:
             return _each(live, action, lambda node: replace(node, scheduling="disabled"))
@@ -63,11 +58,7 @@ def predict(wanted: Wanted | None, live: LivePool | None, action: Action) -> Liv
             return _without(live, action)
         case Verb.REBOOT_NODES | Verb.REIMAGE_NODES:
             return _restarted(live, action)
-    raise AssertionError(f"pools know no {action.verb}")
-
-
-def _with(live: LivePool, changed: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in {**live.spec, **changed}.items() if value is not None}
+    return forecast.after(wanted, live, action, {Verb.DELETE: "deleting"})
 
 
 def _each(live: LivePool, action: Action, change: Any) -> LivePool:
@@ -87,7 +78,7 @@ def _without(live: LivePool, action: Action) -> LivePool:
     left = [node for node in live.members or () if node.id not in action.nodes]
     kept = [node for node in left if node.dedicated][:dedicated] + [node for node in left if not node.dedicated][:spot]
     counts = NodeCounts(sum(node.dedicated for node in kept), sum(not node.dedicated for node in kept))
-    spec = _with(live, dict(zip(TARGETS, (counts.dedicated, counts.spot), strict=True)))
+    spec = with_values(live, dict(zip(TARGETS, (counts.dedicated, counts.spot), strict=True)))
     return replace(live, members=tuple(kept), current=counts.total, spot=counts.spot, spec=spec, allocation="resizing")
 
 

@@ -17,9 +17,9 @@ from datetime import datetime
 from typing import Final
 
 from reconciler.lifecycle import debts
+from reconciler.lifecycle.policies import of_pool
 from reconciler.lifecycle.steps import Action, Blocked, Context, Step, Verb, Wait
 from reconciler.model.desired import Wanted
-from reconciler.model.document import PoolLifecycle
 from reconciler.model.pool import PoolSpec
 from reconciler.model.table import to_wire
 from reconciler.observed import ON_THE_WAY, LiveNode, LivePool, Mark, short
@@ -29,11 +29,6 @@ AT_ONCE: Final = 50
 SHARE: Final = 5
 """One node in so many is restarted at once, and one at least."""
 RESTARTING: Final = ON_THE_WAY | {"waitingforstarttask"}
-
-
-def lifecycle_of(wanted: Wanted) -> PoolLifecycle:
-    assert isinstance(wanted.lifecycle, PoolLifecycle)
-    return wanted.lifecycle
 
 
 def set_aside(pool: LivePool, chosen: tuple[LiveNode, ...], reason: str) -> Step | None:
@@ -89,7 +84,7 @@ def bring_along(wanted: Wanted, pool: LivePool, context: Context) -> Step | None
     A node is restarted only when it is off scheduling, no task runs there, and no job prepares or releases there: a
     restart during release would repeat it (REST reference 6.1).
     """
-    how = lifecycle_of(wanted).nodeRollout
+    how = of_pool(wanted).nodeRollout
     if how == "None" or pool.mark is None or not pool.mark.written:
         return None
     if pool.members is None:

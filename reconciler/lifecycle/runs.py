@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from reconciler import ledger
+from reconciler.lifecycle.policies import of_job
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
 from reconciler.model import duration
 from reconciler.model.desired import Wanted, digest
-from reconciler.model.document import JobLifecycle
 from reconciler.model.field import ChangeKind
 from reconciler.model.job import JobSpec
 from reconciler.model.paths import parse, without
@@ -15,11 +15,6 @@ from reconciler.model.table import Normal, table
 from reconciler.observed import LiveJob
 
 GONE: Final = "ran to its end and was removed after its TTL"
-
-
-def _lifecycle(wanted: Wanted) -> JobLifecycle:
-    assert isinstance(wanted.lifecycle, JobLifecycle)
-    return wanted.lifecycle
 
 
 def run_digest(wanted: Wanted) -> str:
@@ -46,7 +41,7 @@ def unwanted(context: Context) -> Step:
 
 def before_a_new_one(wanted: Wanted, context: Context) -> Step | None:
     """What the ledger says of a declared job that is not there; None when it may be created now."""
-    lifecycle, run = _lifecycle(wanted), context.run
+    lifecycle, run = of_job(wanted), context.run
     if run is None:
         return _ledger_missing(wanted, context)
     if (wanted.key, run.born) in context.consents.replace:
@@ -65,7 +60,7 @@ def before_a_new_one(wanted: Wanted, context: Context) -> Step | None:
 
 def asks_the_ledger(wanted: Wanted, context: Context) -> bool:
     """Whether only a ledger that is missing would know if this job, which is not there, ran to its end."""
-    lifecycle = _lifecycle(wanted)
+    lifecycle = of_job(wanted)
     remembered = lifecycle.ttlAfterCompletion is not None and lifecycle.runPolicy != "Always"
     unknown = wanted.key not in context.ledger.entries and wanted.key not in context.consents.new_run
     return bool(context.stores) and remembered and unknown
@@ -87,7 +82,7 @@ def _named(context: Context) -> str:
 
 def may_expire(wanted: Wanted, job: LiveJob, context: Context) -> bool:
     """Whether the time to live of a completed job may be over, so that its results have to be read."""
-    ttl = _lifecycle(wanted).ttlAfterCompletion
+    ttl = of_job(wanted).ttlAfterCompletion
     if ttl is None or job.state != "completed" or wanted.lifecycle.preventDestroy:
         return False
     return any(_is_over(limit, job, context) for limit in (ttl.success, ttl.failure) if limit is not None)
@@ -103,7 +98,7 @@ def _is_over(limit: str, job: LiveJob, context: Context) -> bool:
 
 def expiry(wanted: Wanted, job: LiveJob, context: Context) -> str | Wait | Blocked | None:
     """Why a completed job is removed now: a reason, what has to be read or consented to first, or None."""
-    ttl = _lifecycle(wanted).ttlAfterCompletion
+    ttl = of_job(wanted).ttlAfterCompletion
     if ttl is None or not may_expire(wanted, job, context):
         return None
     if job.counts is None or (job.prepares and job.nodes is None):

@@ -12,30 +12,19 @@ terminated, waited for and deleted like any other; the schedule itself goes last
 | after delete was sent, answer lost   | deleting, then nothing            | wait, then done (or create)        |
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 from reconciler.diff import Change, FieldChange, diff
+from reconciler.lifecycle import forecast
 from reconciler.lifecycle.job import RELEASE_BOUND
+from reconciler.lifecycle.ownership import given, marked, stays
+from reconciler.lifecycle.policies import of_schedule
+from reconciler.lifecycle.replacement import for_change, on_request
 from reconciler.lifecycle.secrets import remembered, unseen, why
-from reconciler.lifecycle.steps import (
-    KEPT,
-    NOTHING_TO_REPLACE,
-    Action,
-    Blocked,
-    Context,
-    Done,
-    Step,
-    Verb,
-    Wait,
-    foreign,
-    marked,
-    orphan,
-)
+from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
 from reconciler.model.desired import Wanted
-from reconciler.model.document import ScheduleLifecycle
 from reconciler.model.field import ChangeKind
 from reconciler.model.schedule import JobScheduleSpec
 from reconciler.model.table import whole
@@ -44,14 +33,18 @@ from reconciler.observed import Guard, LiveJob, LiveSchedule
 NOT_YET: Final = "2999-01-01T00:00:00Z"
 """When the first job of a schedule that is created only to be disabled may start. Without it the service makes a job
 within milliseconds (recorded); the manifest's own times are written once it is disabled."""
+STATE_AFTER: Final = {
+    Verb.TERMINATE: "terminating",
+    Verb.DELETE: "deleting",
+    Verb.ENABLE: "active",
+    Verb.DISABLE: "disabled",
+}
 
 
 def next_step(wanted: Wanted | None, live: LiveSchedule | None, context: Context) -> Step:
     """The one thing to do now for a job schedule, or what to wait for, or nothing."""
-    if live is not None and not context.owns(live):
-        return foreign(live, wanted, context)
-    if live is not None and live.key in context.orphaning:
-        return orphan(live, "to be left to others")
+    if answer := given(wanted, live, context):
+        return answer
     match wanted, live:
         case None, None:
             return Done("absent, as desired")
@@ -60,7 +53,7 @@ def next_step(wanted: Wanted | None, live: LiveSchedule | None, context: Context
         case _, LiveSchedule(state="deleting"):
             return Wait("the service to forget it")
         case None, LiveSchedule() as schedule:
-            return _prune(schedule, context)
+            return stays(schedule, context) or _end(schedule, context.removal)
         case Wanted() as spec, None:
             return _create(spec, context)
         case Wanted() as spec, LiveSchedule(state="active" | "disabled") as schedule:
@@ -71,25 +64,10 @@ def next_step(wanted: Wanted | None, live: LiveSchedule | None, context: Context
             return Blocked(f"in a state this version does not know: {live.state if live else 'none'}")
 
 
-def _lifecycle(wanted: Wanted) -> ScheduleLifecycle:
-    assert isinstance(wanted.lifecycle, ScheduleLifecycle)
-    return wanted.lifecycle
-
-
 def schedule_diff(wanted: Wanted, schedule: LiveSchedule) -> Change:
     """What differs between a manifest and its live schedule."""
     seen = diff(JobScheduleSpec, wanted.spec, schedule.spec, written=wanted.written)
     return Change((*seen.fields, *unseen(wanted, schedule)))
-
-
-def _prune(schedule: LiveSchedule, context: Context) -> Step:
-    if not context.removes(schedule.key):
-        return Done("not in the manifests; this source does not prune")
-    if context.policy(schedule).keep:
-        return Done(KEPT)
-    if context.policy(schedule).orphan:
-        return orphan(schedule, context.removal)
-    return _end(schedule, context.removal)
 
 
 def _end(schedule: LiveSchedule, reason: str) -> Step:
@@ -121,7 +99,7 @@ def departure(wanted: Wanted | None, schedule: LiveSchedule, context: Context) -
 
 
 def _create(wanted: Wanted, context: Context) -> Step:
-    lifecycle = _lifecycle(wanted)
+    lifecycle = of_schedule(wanted)
     if lifecycle.state == "Completed":
         return Done("not there, and its manifest asks for no run (lifecycle.state: Completed)")
     body: dict[str, Any] = {"id": wanted.name, **wanted.body}
@@ -132,7 +110,7 @@ def _create(wanted: Wanted, context: Context) -> Step:
 
 
 def _tend(wanted: Wanted, schedule: LiveSchedule, context: Context) -> Step:
-    lifecycle = _lifecycle(wanted)
+    lifecycle = of_schedule(wanted)
     if reason := _replacement(wanted, schedule, context):
         return _end(schedule, reason) if isinstance(reason, str) else reason
     if lifecycle.state == "Completed":
@@ -148,24 +126,15 @@ def _tend(wanted: Wanted, schedule: LiveSchedule, context: Context) -> Step:
 
 def _replacement(wanted: Wanted, schedule: LiveSchedule, context: Context) -> str | Blocked | None:
     """Why the schedule must go and be made anew: a reason, a refusal that says what is in the way, or None."""
-    lifecycle = _lifecycle(wanted)
-    if (schedule.key, schedule.guard.born) in context.consents.replace:
-        if lifecycle.preventDestroy:
-            return Blocked("lifecycle.preventDestroy forbids to replace it")
-        if lifecycle.state == "Completed":
-            return Blocked(NOTHING_TO_REPLACE)
-        return "asked for by --replace"
-    if schedule.state != "completed" or lifecycle.state == "Completed":
+    if asked := on_request(wanted, schedule, context):
+        return asked
+    if schedule.state != "completed" or of_schedule(wanted).state == "Completed":
         return None
     changed = schedule_diff(wanted, schedule).of(ChangeKind.LIVE, ChangeKind.NEXT_RUN)
     names = sorted({field.top for field in changed} & {"schedule", "jobSpecification"})
     if not names or all(field.implicit for field in changed) or not _has_a_future(wanted, context.now):
         return None
-    why = f"{' and '.join(names)} changed, and a completed schedule takes no changes"
-    if lifecycle.replace == "Never" or lifecycle.preventDestroy:
-        rule = "lifecycle.replace: Never" if lifecycle.replace == "Never" else "lifecycle.preventDestroy"
-        return Blocked(f"{why}; {rule} forbids to replace it")
-    return f"replace: {why}"
+    return for_change(wanted, f"{' and '.join(names)} changed, and a completed schedule takes no changes")
 
 
 def _update(wanted: Wanted, schedule: LiveSchedule, context: Context) -> Step | None:
@@ -188,7 +157,7 @@ def _look_back(wanted: Wanted, schedule: LiveSchedule, context: Context) -> Step
     """A completed schedule that its manifest names takes no changes; it is made anew for runs still to come."""
     if reason := _replacement(wanted, schedule, context):
         return _end(schedule, reason) if isinstance(reason, str) else reason
-    completed = _lifecycle(wanted).state == "Completed"
+    completed = of_schedule(wanted).state == "Completed"
     return Done("completed, as its manifest says" if completed else "ran to its end")
 
 
@@ -203,26 +172,11 @@ def predict(wanted: Wanted | None, live: LiveSchedule | None, action: Action) ->
     if action.verb is Verb.CREATE:
         assert wanted is not None
         spec: dict[str, Any] = dict(wanted.spec)
-        if _lifecycle(wanted).state == "Disabled":
+        if of_schedule(wanted).state == "Disabled":
             spec["schedule"] = {**spec["schedule"], "doNotRunUntil": NOT_YET}
         return LiveSchedule(wanted.key, wanted.name, "active", Guard("", ""), action.mark, spec)
     assert live is not None
-    match action.verb:
-        case Verb.ADOPT | Verb.ORPHAN:
-            return replace(live, mark=action.mark)
-        case Verb.DISABLE:
-            return replace(live, state="disabled")
-        case Verb.ENABLE:
-            return replace(live, state="active")
-        case Verb.TERMINATE:
-            return replace(live, state="terminating")
-        case Verb.DELETE:
-            return replace(live, state="deleting")
-        case Verb.UPDATE:
-            assert wanted is not None
-            changed: Mapping[str, Any] = {field.top: wanted.spec.get(field.top) for field in action.changes}
-            return replace(live, spec={**live.spec, **changed}, mark=action.mark)
-    raise AssertionError(f"job schedules know no {action.verb}")
+    return forecast.after(wanted, live, action, STATE_AFTER)
 
 
 def outwait(live: LiveSchedule | None) -> LiveSchedule | None:
@@ -240,7 +194,7 @@ def expendable(wanted: Wanted | None, schedule: LiveSchedule) -> tuple[LiveJob, 
     """Ended jobs of a schedule beyond the number its manifest keeps; of those whose tasks were counted."""
     if wanted is None:
         return ()
-    keep = _lifecycle(wanted).history
+    keep = of_schedule(wanted).history
     known = (job for job in schedule.children if job.counts is not None or job.scheduling_error)
     ended = [job for job in known if job.state == "completed"]
     failed = [job for job in ended if has_failed(job)]

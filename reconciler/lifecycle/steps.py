@@ -1,15 +1,13 @@
 """The four answers, and what they may depend on besides the object itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from reconciler.diff import FieldChange, diff
+from reconciler.diff import FieldChange
 from reconciler.ledger import Entry, Ledger
-from reconciler.model.desired import SPECS, Key, Kind, Task, Wanted
-from reconciler.model.document import JobLifecycle, ScheduleLifecycle
-from reconciler.model.table import to_wire
+from reconciler.model.desired import Key, Task
 from reconciler.observed import Debt, Guard, Live, Mark, NodeRun, Tenant
 
 
@@ -200,73 +198,3 @@ class Context:
             return self.policies[live.key]
         mark = live.mark or Mark("")
         return Policy(mark.keep, mark.hold, mark.orphan)
-
-
-KEPT = "kept: lifecycle.preventDestroy (remove the line, then destroy it while its manifest is there)"
-
-NOTHING_TO_REPLACE = "--replace asks for a new run, and its manifest for none (lifecycle.state: Completed)"
-
-UNMARKABLE: Final = frozenset({"terminating", "completed", "deleting"})
-"""States in which the service takes no changes: a mark can be neither set nor taken off (reference 5.1, 5.4)."""
-
-
-def policy_of(wanted: Wanted) -> Policy:
-    """What a manifest says for the time when its object goes."""
-    lifecycle = wanted.lifecycle
-    hold = not isinstance(lifecycle, JobLifecycle | ScheduleLifecycle) or lifecycle.onReleaseFailure == "Hold"
-    return Policy(lifecycle.preventDestroy, hold, lifecycle.deletionPolicy == "Orphan")
-
-
-def marked(wanted: Wanted, context: Context, mark: Mark | None = None) -> Mark:
-    """The mark that an object gets with its manifest: a new one, or *mark* with what has changed."""
-    policy = policy_of(wanted)
-    base = mark or Mark(context.stack)
-    secrets = wanted.signature if mark is None else base.secrets
-    # The name that is there stays where another store is in use now: it says that a ledger is missing. Every kind
-    # carries it, because the jobs that the ledger is about are removed.
-    store = context.ledger.store_id if context.restores or not base.store else base.store
-    return replace(
-        base,
-        spec=wanted.digest,
-        keep=policy.keep,
-        hold=policy.hold,
-        orphan=policy.orphan,
-        store=store,
-        secrets=secrets,
-    )
-
-
-def foreign(live: Live, wanted: Wanted | None, context: Context) -> Step:
-    """The answer for an object that does not carry our mark: it is never touched, unless it is nobody's and to be
-    adopted."""
-    owner = f"owned by stack '{live.mark.stack}'" if live.mark else "not marked as any stack's"
-    if wanted is None or live.key in context.orphaning:
-        return Done(f"{owner}: left alone")
-    if live.key not in context.adopting:
-        return Blocked(f"{live.address} exists and is {owner}: remove it, adopt it, or give the manifest another name")
-    if live.mark is not None:
-        return Blocked(f"{live.address} is {owner}: only an object of no stack can be adopted")
-    if live.state in UNMARKABLE:
-        return Blocked(f"{live.address} is {live.state}, and a {live.state} {live.key.kind} cannot be marked")
-    # Where something differs, without a digest: it was never written from this manifest, so that is a change, no drift.
-    # What the service does not return was never written either.
-    mark = replace(marked(wanted, context), secrets="")
-    if diff(SPECS[Kind(live.key.kind)], wanted.spec, live.spec, written=wanted.written):
-        mark = replace(mark, spec="")
-    return Action(Verb.ADOPT, "to be adopted", live.guard, _own_metadata(live), mark)
-
-
-def orphan(live: Live, reason: str) -> Action | Blocked:
-    """Take our mark off an object and leave it as it is."""
-    if live.state in UNMARKABLE:
-        return Blocked(
-            f"{live.address} is {live.state}, and the mark cannot be taken off a {live.state} {live.key.kind}: put its "
-            "manifest back with lifecycle.deletionPolicy: Delete and destroy it, or remove it by hand"
-        )
-    return Action(Verb.ORPHAN, reason, live.guard, _own_metadata(live))
-
-
-def _own_metadata(live: Live) -> dict[str, Any]:
-    """The metadata of an object as a body, without our mark; empty is sent too, and clears it (recorded)."""
-    own = {"metadata": live.spec["metadata"]} if live.spec.get("metadata") else {}
-    return {"metadata": [], **to_wire(SPECS[Kind(live.key.kind)], own)}

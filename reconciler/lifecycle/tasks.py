@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import overload
 
 from reconciler.diff import Change, FieldChange, diff
+from reconciler.lifecycle.policies import of_job
 from reconciler.lifecycle.steps import Action, Blocked, Context, Step, Verb, Wait
 from reconciler.model.desired import Task, Wanted, digest
-from reconciler.model.document import JobLifecycle
 from reconciler.model.field import ChangeKind
 from reconciler.model.table import normalise
 from reconciler.model.task import TaskSpec
@@ -45,11 +45,6 @@ class Declared(Sequence[Task]):
         return (self.tasks[id_] for id_ in self.ids)
 
 
-def _lifecycle(wanted: Wanted) -> JobLifecycle:
-    assert isinstance(wanted.lifecycle, JobLifecycle)
-    return wanted.lifecycle
-
-
 def are_in(wanted: Wanted, job: LiveJob) -> bool:
     """Whether the mark says that all declared tasks were confirmed."""
     return job.mark is not None and job.mark.tasks == wanted.tasks_digest
@@ -64,7 +59,7 @@ def are_settled(wanted: Wanted, job: LiveJob, context: Context) -> bool:
 
 def looks_for_others(wanted: Wanted) -> bool:
     """Whether tasks that are not declared matter."""
-    return _lifecycle(wanted).tasks == "Exact"
+    return of_job(wanted).tasks == "Exact"
 
 
 def are_listed_by_id(wanted: Wanted, job: LiveJob) -> bool:
@@ -81,7 +76,7 @@ def retry_digest(wanted: Wanted) -> str:
 
 def retries(wanted: Wanted, job: LiveJob) -> bool:
     """Whether failed tasks are to be reactivated for this manifest, and the mark does not say that they were."""
-    asked = _lifecycle(wanted).tasks == "ReactivateFailed"
+    asked = of_job(wanted).tasks == "ReactivateFailed"
     return asked and bool(wanted.tasks) and job.mark is not None and job.mark.retried != retry_digest(wanted)
 
 
@@ -123,7 +118,7 @@ def _changed(wanted: Wanted, job: LiveJob, there: Mapping[str, LiveTask], contex
     fixed = [(task, change.of(ChangeKind.FIXED)) for task, change in differing if change.of(ChangeKind.FIXED)]
     if not fixed:
         return None
-    if _lifecycle(wanted).tasks not in ("Replace", "Exact"):
+    if of_job(wanted).tasks not in ("Replace", "Exact"):
         return Blocked(
             f"{len(fixed)} tasks exist with other fixed fields ({_shown(fixed)}); a task cannot be changed after "
             f"it was added: give it another id, or allow it with lifecycle.tasks: Replace",

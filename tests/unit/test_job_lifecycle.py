@@ -7,8 +7,9 @@ import pytest
 
 from reconciler.ledger import Entry, Ledger
 from reconciler.lifecycle.job import next_step, predict
+from reconciler.lifecycle.ownership import KEPT
 from reconciler.lifecycle.runs import run_digest
-from reconciler.lifecycle.steps import KEPT, Action, Blocked, Consents, Done, Policy, Step, Wait
+from reconciler.lifecycle.steps import Action, Blocked, Consents, Done, Policy, Step, Wait
 from reconciler.observed import Mark, TaskCounts
 
 
