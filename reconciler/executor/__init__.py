@@ -1,0 +1,24 @@
+"""Look, plan, act, and again, until the account equals the manifests: what runs behind `apply` and `destroy`.
+
+Each pass looks at what is there and asks the plan what comes next. A worker returns an `Outcome`; no exception of one
+object tears another's work down. Waiting is not failing, and a pass may be killed anywhere.
+"""
+
+from reconciler.executor.approval import Approval, Approvals, approve
+from reconciler.executor.result import End, Events, Pass, Result, Settings
+from reconciler.executor.run import Run
+from reconciler.executor.snapshot import look, read_results
+
+__all__ = [
+    "Approval",
+    "Approvals",
+    "End",
+    "Events",
+    "Pass",
+    "Result",
+    "Run",
+    "Settings",
+    "approve",
+    "look",
+    "read_results",
+]

@@ -1,0 +1,59 @@
+"""One action: what it would erase is written down, then the request is sent, then what became of it."""
+
+from dataclasses import asdict, dataclass
+
+from reconciler.errors import BatchError, Missing, Rejected, StoreError
+from reconciler.executor.result import Events
+from reconciler.lifecycle.steps import Action, Verb
+from reconciler.plan import Entry
+from reconciler.ports import BatchWriter, Clock, Journal, StateStore
+from reconciler.status import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What it takes to carry out the actions of a run."""
+
+    writer: BatchWriter
+    clock: Clock
+    journal: Journal
+    store: StateStore
+    events: Events
+
+    async def carry_out(self, entry: Entry, action: Action) -> Outcome:
+        """Carry out one action; every failure is in the outcome."""
+        error: BatchError | None = None
+        try:
+            await self._write_down(entry, action)
+            if action.verb is Verb.FORGET:
+                await self.store.forget(entry.key)
+            else:
+                await self.writer.send(entry.key, entry.live.name if entry.live else _name(entry), action)
+        except Missing as missing:
+            error = None if action.verb is Verb.DELETE else missing
+        except BatchError as refused:
+            error = refused
+        except (OSError, StoreError) as broken:
+            error = Rejected(f"write down what becomes of {entry.address}", str(broken))
+        said = str(error) if error else None
+        try:
+            self.journal.write("action", object=entry.address, verb=action.verb, reason=action.reason, error=said)
+        except OSError as broken:
+            error = error or Rejected(
+                f"{action.verb} {entry.address} was done, but not written to the journal", str(broken)
+            )
+        return Outcome(entry.key, entry.address, action, error, self.clock.utc())
+
+    async def _write_down(self, entry: Entry, action: Action) -> None:
+        """What the request would erase is on the disk before it is sent."""
+        if action.run is not None:
+            await self.store.record(action.run)
+        if action.verb is Verb.DELETE and action.receipt is not None:
+            nodes = [asdict(run) for run in action.receipt]
+            self.journal.write("release-receipt", object=entry.address, nodes=nodes)
+            self.events.receipt(entry.address, action.receipt)
+
+
+def _name(entry: Entry) -> str:
+    assert entry.wanted is not None
+    return entry.wanted.name

@@ -1,0 +1,109 @@
+"""How long a run puts up with trouble: requests that fail for a while, objects that changed, quotas that are full."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from reconciler.errors import BatchError, Transient
+from reconciler.executor.result import Events
+from reconciler.lifecycle.steps import Action, Verb
+from reconciler.model.desired import Key
+from reconciler.plan import Plan
+from reconciler.ports import Clock
+
+FIRST_POLL: Final = 0.3
+LONGEST_POLL: Final = 5.0
+PATIENCE: Final = 15.0
+"""Seconds for which an object may meet a world that moved, or stray from the approved road (lists may be stale)."""
+TRIES: Final = 6
+LONGEST_BACK_OFF: Final = 60.0
+LONGEST_RETRY_AFTER: Final = 300.0
+
+
+@dataclass
+class _Trouble:
+    """What one object has met so far in this run. *since* is when its present trouble began, None without one."""
+
+    tries: int = 0
+    since: float | None = None
+    verb: Verb | None = None
+    not_before: float = 0.0
+    failure: str | None = None
+
+
+class Patience:
+    """The troubles of each object of a run."""
+
+    def __init__(self, clock: Clock, events: Events) -> None:
+        self._clock = clock
+        self._events = events
+        self._troubles: dict[Key, _Trouble] = {}
+
+    @property
+    def failures(self) -> Mapping[Key, str]:
+        """Objects that were given up, and why."""
+        found = ((key, trouble.failure) for key, trouble in self._troubles.items())
+        return {key: failure for key, failure in found if failure is not None}
+
+    def has_ended(self, key: Key) -> bool:
+        """Whether the object was given up."""
+        return self._of(key).failure is not None
+
+    def is_tried_again(self, key: Key) -> bool:
+        """Whether a request for the object has failed and is to be tried again."""
+        return self._of(key).not_before > 0
+
+    def allows(self, key: Key) -> bool:
+        """Whether a request may be sent for the object now."""
+        return not self.has_ended(key) and self._of(key).not_before <= self._clock.now()
+
+    def look_at(self, plan: Plan) -> None:
+        """Patience is with one request: an object that has come further, or waits, starts anew."""
+        for key, trouble in self._troubles.items():
+            step = plan.entries[key].step if key in plan.entries else None
+            verb = step.verb if isinstance(step, Action) else None
+            if verb is not trouble.verb:
+                trouble.since, trouble.verb = None, verb
+
+    def accepted(self, key: Key) -> None:
+        """A request was accepted: the object has no trouble now."""
+        trouble = self._of(key)
+        trouble.tries, trouble.since = 0, None
+
+    def rest(self, key: Key, seconds: float) -> None:
+        """Leave the object alone for so long."""
+        self._of(key).not_before = self._clock.now() + seconds
+
+    def back_off(self, key: Key, address: str, error: BatchError) -> bool:
+        """Try again later; whether there is a try left."""
+        trouble = self._of(key)
+        if trouble.tries + 1 >= TRIES:
+            return False
+        trouble.tries += 1
+        seconds = back_off(trouble.tries, error)
+        self.rest(key, seconds)
+        self._events.retried(address, error, seconds)
+        return True
+
+    def lose(self, key: Key, address: str, why: str) -> None:
+        """Look again soon; give the object up when it has been like this for too long."""
+        trouble = self._of(key)
+        now = self._clock.now()
+        trouble.since = now if trouble.since is None else trouble.since
+        self.rest(key, min(max(FIRST_POLL, (now - trouble.since) / 2), LONGEST_POLL))
+        if now - trouble.since >= PATIENCE:
+            self.give_up(key, address, why)
+
+    def give_up(self, key: Key, address: str, why: str) -> None:
+        """Do nothing more for the object in this run."""
+        self._of(key).failure = why
+        self._events.gave_up(address, why)
+
+    def _of(self, key: Key) -> _Trouble:
+        return self._troubles.setdefault(key, _Trouble())
+
+
+def back_off(tries: int, error: BatchError) -> float:
+    """Seconds until the next try: what the service asked for, else doubling from one second."""
+    asked = error.retry_after if isinstance(error, Transient) else None
+    return min(asked, LONGEST_RETRY_AFTER) if asked is not None else min(2.0 ** (tries - 1), LONGEST_BACK_OFF)

@@ -1,0 +1,255 @@
+"""Look, plan, act, and again, until the account equals the manifests: the loop behind `apply`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
+
+from reconciler.errors import BatchError, Denied, Missing, Moved, Transient
+from reconciler.executor.approval import Approvals
+from reconciler.executor.execution import Execution
+from reconciler.executor.patience import FIRST_POLL, LONGEST_POLL, TRIES, Patience, back_off
+from reconciler.executor.result import End, Events, Pass, Result, Settings
+from reconciler.executor.snapshot import look
+from reconciler.lifecycle.steps import Action, Context, Verb, Wait
+from reconciler.model.desired import Desired, Key, Kind
+from reconciler.observed import Observed
+from reconciler.plan import Entry, Plan, make_plan
+from reconciler.ports import BatchReader, BatchWriter, Clock, Journal, StateStore
+from reconciler.status import Outcome, Progress, cannot_go_on, progress
+
+ROOM_POLL: Final = 1.0
+QUOTAS: Final = {
+    "ActiveJobAndScheduleQuotaReached": frozenset({Kind.JOB, Kind.JOB_SCHEDULE}),
+    "PoolQuotaReached": frozenset({Kind.POOL}),
+}
+"""Refusals for want of room in the account, and what counts there (REST reference, error codes)."""
+
+T = TypeVar("T")
+
+
+@dataclass
+class Run:
+    """One run of apply: the approved roads and what became of them."""
+
+    reader: BatchReader
+    writer: BatchWriter
+    clock: Clock
+    journal: Journal
+    store: StateStore
+    events: Events
+    desired: Desired
+    context: Context
+    settings: Settings
+    approved: Approvals
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    outcomes: list[Outcome] = field(default_factory=list)
+    _worked: set[Key] = field(default_factory=set)
+    _deadline: float = float("inf")
+    _last: Pass | None = None
+    _left: dict[Key, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._patience = Patience(self.clock, self.events)
+        self._execution = Execution(self.writer, self.clock, self.journal, self.store, self.events)
+
+    async def converge(self) -> Result:
+        """Run until settled, blocked, failed, stopped or out of time."""
+        limit = self.settings.max_duration
+        self._deadline = float("inf") if limit is None else self.clock.now() + limit
+        poll = FIRST_POLL
+        seen = ""
+        while True:
+            try:
+                this = self._last = await self._pass()
+            except BatchError:
+                if self._last is None or not self._stopped():
+                    raise
+                return self._result(self._last, self._waiting(self._last))  # cut short while the account was away
+            self._patience.look_at(this.plan)
+            self.events.passed(this)
+            ready = [] if self._stopped() else list(self._ready(this.plan))
+            if ready:
+                poll = FIRST_POLL
+                await self._execute(ready)
+                continue
+            waiting = self._waiting(this)
+            if not waiting or self._stopped() or self._stuck(this, waiting):
+                return self._result(this, waiting)
+            look = str((waiting, [str(entry.step) for entry in this.plan.entries.values()]))
+            poll = FIRST_POLL if look != seen else min(poll * 1.5, LONGEST_POLL)
+            seen = look
+            await self._rest(poll)
+
+    def _stopped(self) -> str:
+        """Why no further request may be sent; empty while one may."""
+        if self.stop.is_set():
+            return "interrupted"
+        return "out of time" if self.clock.now() >= self._deadline else ""
+
+    async def _pass(self) -> Pass:
+        observed = await self._patiently(
+            lambda: look(self.reader, self.desired, self.context, watch=self.settings.work)
+        )
+        # After the account: a run is written down before its job is removed, so one that was seen to be gone is known.
+        self.context = replace(self.context, ledger=await self.store.ledger())
+        plan = make_plan(self.desired, observed, self.context)
+        jobs = (key for key in self.desired.objects if key in observed.jobs)
+        self._worked |= {key for key in jobs if observed.jobs[key].state != "completed"}
+        return Pass(plan, observed, self._progress(plan, observed))
+
+    def _progress(self, plan: Plan, observed: Observed) -> tuple[Progress, ...]:
+        """Work to wait for: of jobs that are ours, and that nothing keeps from getting what they need."""
+        if not self.settings.work:
+            return ()
+        hopeless = {key for key, entry in plan.entries.items() if entry.blocked is not None}
+        hopeless |= self._patience.failures.keys()
+        jobs = (key for key in self.desired.objects if key not in hopeless)
+        return progress(self.desired, observed, jobs)
+
+    async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Reading is tried again for a while: a service that is away for a minute ends no run."""
+        for attempt in range(1, TRIES):
+            try:
+                return await read()
+            except (Transient, Missing, Moved) as error:
+                # Missing and Moved: an object went away between the list and the look at its details.
+                seconds = back_off(attempt, error)
+                self.events.retried("the account", error, seconds)
+                await self._rest(seconds)
+                if self._stopped():
+                    raise
+        return await read()
+
+    def _ready(self, plan: Plan) -> Iterable[tuple[Entry, Action]]:
+        self._left = {}
+        # What ends makes room in the account's quotas: it is asked for before what needs some.
+        for entry, action in sorted(plan.ready(), key=lambda step: step[1].verb is Verb.CREATE):
+            if not self._patience.allows(entry.key):
+                continue
+            if self.approved.covers(entry):
+                yield entry, action
+            elif not self._leave(entry):
+                self._off_road(entry)
+
+    def _leave(self, entry: Entry) -> bool:
+        """Whether what came up meanwhile is for the next plan, and nobody's mistake: a job of a schedule has ended, and
+        the history has one too many; what kept an object is over."""
+        approval = self.approved.of(entry)
+        if approval is None and entry.parent is not None:
+            return True
+        if approval is None or not approval.blocked:
+            return False
+        road = " -> ".join(entry.verbs)
+        self._left[entry.key] = f"{entry.address} was blocked when the plan was approved, and now needs: {road}"
+        return True
+
+    def _off_road(self, entry: Entry) -> None:
+        """A fresh look asks for more than was approved: somebody changed the object since. It may be a stale answer,
+        so it is looked at for a while before the object is stopped."""
+        road = " -> ".join(entry.verbs)
+        why = f"it changed since the plan was approved and now needs: {road}; plan and apply again"
+        self._patience.lose(entry.key, entry.address, why)
+
+    async def _execute(self, ready: list[tuple[Entry, Action]]) -> None:
+        gate = asyncio.Semaphore(self.settings.parallelism)
+
+        async def one(entry: Entry, action: Action) -> None:
+            async with gate:
+                if not self._stopped():
+                    self._note(await self._execution.carry_out(entry, action))
+
+        await asyncio.gather(*(one(entry, action) for entry, action in ready))
+
+    def _note(self, outcome: Outcome) -> None:
+        """What an outcome means for the object: go on, look again, back off, or leave it."""
+        key, address = outcome.key, outcome.address
+        match outcome.error:
+            case None:
+                self._patience.accepted(key)
+                self.approved.done(key, outcome.action.verb)
+                self.outcomes.append(outcome)
+                self.events.acted(outcome)
+            case Moved() | Missing() as error:
+                self._patience.lose(key, address, _said(outcome.action, error))
+            case Denied(code=code) if code in QUOTAS and self._makes_room(key, code):
+                self._patience.rest(key, ROOM_POLL)
+            case Transient() as error if self._patience.back_off(key, address, error):
+                pass
+            case error:
+                self._patience.give_up(key, address, _said(outcome.action, error))
+
+    def _makes_room(self, key: Key, code: str) -> bool:
+        """Whether something of ours is on its way to its end that counts in the quota which was reached."""
+        assert self._last is not None
+        return any(
+            entry.key != key and entry.key.kind in QUOTAS[code] and self._is_ending(entry)
+            for entry in self._last.plan.entries.values()
+        )
+
+    def _is_ending(self, entry: Entry) -> bool:
+        if entry.blocked or self._patience.has_ended(entry.key):
+            return False
+        if isinstance(entry.step, Wait) and entry.live is not None and entry.live.state in ("terminating", "deleting"):
+            return True
+        ends = not {Verb.TERMINATE, Verb.DELETE}.isdisjoint(entry.verbs)
+        return ends and self.approved.of(entry) is not None and entry.key not in self._left
+
+    def _waiting(self, this: Pass) -> tuple[str, ...]:
+        """What the run is waiting for, in words; empty when nothing will change by itself."""
+        lines = []
+        for entry in this.plan.entries.values():
+            if self._patience.has_ended(entry.key):
+                continue
+            if isinstance(entry.step, Wait):
+                lines.append(f"{entry.address}: {entry.step}")
+            elif (
+                isinstance(entry.step, Action)
+                and self._patience.is_tried_again(entry.key)
+                and not this.plan.waits_for(entry.key)
+            ):
+                lines.append(f"{entry.address}: try again to {entry.step.verb}")
+        lines += (f"{job.address}: tasks {job.done} of {job.total} done" for job in this.progress if not job.is_over)
+        return tuple(lines)
+
+    def _stuck(self, this: Pass, waiting: tuple[str, ...]) -> dict[str, str]:
+        """Why the tasks that are waited for cannot run, by job; empty unless they are all that is waited for and none
+        of them can."""
+        going_on = [job for job in this.progress if not job.is_over]
+        if len(going_on) < len(waiting):
+            return {}
+        reasons = {job.address: cannot_go_on(this.observed, job) for job in going_on}
+        return reasons if all(reasons.values()) else {}
+
+    async def _rest(self, seconds: float) -> None:
+        """Sleep, but not beyond the time limit, and wake at once when the run is asked to stop."""
+        seconds = max(0.0, min(seconds, self._deadline - self.clock.now()))
+        sleeper = asyncio.ensure_future(self.clock.sleep(seconds))
+        stopper = asyncio.ensure_future(self.stop.wait())
+        done, pending = await asyncio.wait({sleeper, stopper}, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    def _result(self, this: Pass, waiting: tuple[str, ...]) -> Result:
+        failures = self._patience.failures
+        stuck = self._stuck(this, waiting)
+        stopped = self._stopped() if waiting or this.plan.has_changes else ""
+        if failures:
+            end = End.FAILED
+        elif stopped or (waiting and not stuck):
+            end = End.IN_PROGRESS
+        elif this.plan.blocked or this.plan.unread or stuck:
+            end = End.BLOCKED
+        elif self._left:
+            end, stopped, waiting = End.IN_PROGRESS, "the rest is for the next plan", tuple(self._left.values())
+        else:
+            end = End.SETTLED
+        outcomes, worked = tuple(self.outcomes), frozenset(self._worked)
+        return Result(end, this, outcomes, failures, waiting, worked, stopped, stuck)
+
+
+def _said(action: Action, error: BatchError) -> str:
+    return f"{error}; {action.hint}" if action.hint else str(error)
