@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from e2e import forked
 
 from reconciler.emulator import Emulator
 
@@ -77,18 +78,17 @@ class Bench:
 
     def run(self, *arguments: str, stdin: str = "", timeout: float = 60, **environment: str) -> Ran:
         """One command to its end."""
-        done = subprocess.run(
-            self.command(*arguments),
-            input=stdin,
-            capture_output=True,
-            text=True,
+        surroundings = {**self.environment, **environment}
+        code, out, err = forked.run(
+            arguments,
+            stdin=stdin,
+            environment=surroundings,
+            folder=self.folder.parent,
+            streams=self.folder.parent / "streams",
             timeout=timeout,
-            env={**self.environment, **environment},
-            cwd=self.folder.parent,
-            check=False,
         )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Ran(done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in err, err
+        return Ran(code, out, err)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """One command in the background."""
