@@ -39,6 +39,12 @@ def stack_folder(state: Path, endpoint: str, stack: str) -> Path:
     return state / "stacks" / re.sub(r"[^a-z0-9.-]+", "_", host) / stack
 
 
+def stacks_in(state: Path, endpoint: str) -> tuple[str, ...]:
+    """The stacks of an account of which there is state here."""
+    folder = stack_folder(state, endpoint, "any").parent
+    return tuple(sorted(path.name for path in folder.glob("*") if path.is_dir()))
+
+
 class FolderJournal:
     """A Journal in a folder. The file is private to the user: it names nodes and commands' results."""
 

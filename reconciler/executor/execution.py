@@ -59,9 +59,9 @@ class Execution:
         evidence = None
         if action.capture:
             receipt, evidence = await Search(self.reader, self.store, self.clock, entry.live).secure(receipt)
-        nodes = [asdict(run) for run in action.receipt]
-        file = evidence.receipt if evidence else None
-        self.journal.write("release-receipt", object=entry.address, born=receipt.born, nodes=nodes, file=file)
+            nodes = [asdict(run) for run in action.receipt]
+            born, file = receipt.born, evidence.receipt
+            self.journal.write("release-receipt", object=entry.address, born=born, nodes=nodes, file=file)
         self.events.receipt(entry.address, action.verb, receipt, evidence)
 
 
