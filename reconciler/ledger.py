@@ -32,8 +32,22 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where a person finds what is left of an incarnation of a job: its receipt, and the logs captured with it (empty
+    where none were)."""
+
+    receipt: str
+    logs: str = ""
+
+    def __str__(self) -> str:
+        return f"receipt {self.receipt}" + (f", logs {self.logs}" if self.logs else "")
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
-    """The entries of one stack. *store_id* names the store that holds them, empty before anything was written."""
+    """The entries of one stack, and the receipts of its jobs by incarnation (key and creation time). *store_id* names
+    the store that holds them, empty before anything was written."""
 
     entries: Mapping[Key, Entry] = field(default_factory=dict)
     store_id: str = ""
+    receipts: Mapping[tuple[Key, str], Evidence] = field(default_factory=dict)

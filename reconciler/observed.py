@@ -21,6 +21,10 @@ PRINT: Final = 3
 a metadata item may be is not known."""
 
 
+CAPTURES: Final[Mapping[str, str]] = {"Never": "n", "OnFailure": "", "Always": "a"}
+"""What lifecycle.captureLogs may say, and the letter for it in a mark."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """Which object we looked at: void an action when it is no longer this one.
@@ -39,7 +43,8 @@ class Mark:
 
     *spec* is the digest of the manifest last written; *tasks* the digest of the tasks, set once all of them were
     confirmed; *nonce* tells our own create from somebody else's after a lost answer; *keep*, *hold* and *orphan* are
-    the policies that must outlive the manifest (preventDestroy, onReleaseFailure: Hold, deletionPolicy: Orphan). Of a
+    the policies that must outlive the manifest (preventDestroy, onReleaseFailure: Hold, deletionPolicy: Orphan), as is
+    *capture* (captureLogs). Of a
     pool, *written* is when its start task or packages last changed (ISO 8601 UTC), and *aside* holds the prints of
     nodes that we took off scheduling: those we put back, and no others. *store* names the store whose ledger
     remembers the jobs of the stack that have a time to live. *retried* says for which manifest failed tasks were
@@ -54,6 +59,7 @@ class Mark:
     keep: bool = False
     hold: bool = True
     orphan: bool = False
+    capture: str = "OnFailure"
     written: str = ""
     aside: frozenset[str] = frozenset()
     store: str = ""
@@ -62,6 +68,7 @@ class Mark:
 
     def __str__(self) -> str:
         flags = f"{'k' if self.keep else ''}{'h' if self.hold else ''}{'o' if self.orphan else ''}"
+        flags += CAPTURES[self.capture]
         text = f"v1;stack={self.stack};spec={self.spec};tasks={self.tasks};nonce={self.nonce};policy={flags}"
         more = {
             "written": self.written,
@@ -89,6 +96,7 @@ class Mark:
             keep="k" in flags,
             hold="h" in flags,
             orphan="o" in flags,
+            capture=next((name for name, flag in CAPTURES.items() if flag and flag in flags), "OnFailure"),
             written=_time(values.get("written", "")),
             aside=frozenset(aside[at : at + PRINT] for at in range(0, len(aside), PRINT)),
             store=values.get("store", ""),
@@ -103,12 +111,8 @@ class Mark:
         return (
             same_store
             and bool(other.spec or not self.spec)
-            and (self.keep, self.hold, self.orphan)
-            == (
-                other.keep,
-                other.hold,
-                other.orphan,
-            )
+            and (self.keep, self.hold, self.orphan, self.capture)
+            == (other.keep, other.hold, other.orphan, other.capture)
         )
 
 
@@ -122,13 +126,26 @@ def _time(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the service says that a run failed."""
+
+    category: str
+    code: str
+    message: str
+    details: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """The last run of a preparation or release task on one node. Times are ISO 8601 UTC as the service gave them."""
 
     state: str
     exit_code: int | None = None
     result: str = ""
-    failure: str = ""
+    failure: Failure | None = None
     retries: int | None = None
     started: str = ""
     ended: str = ""
@@ -140,7 +157,7 @@ class Run:
 
     @property
     def failed(self) -> bool:
-        return self.is_over and (self.result == "failure" or bool(self.exit_code) or bool(self.failure))
+        return self.is_over and (self.result == "failure" or bool(self.exit_code) or self.failure is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +172,37 @@ class NodeRun:
     @property
     def is_released(self) -> bool:
         return self.release is not None and self.release.is_over
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFile:
+    """A file of a node, by its path from the node's root directory."""
+
+    pool: str
+    node: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFile:
+    """A file of a task, by its path from the task's directory."""
+
+    job: str
+    task: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A file that is *size* bytes long: its beginning and, where that is not the whole, its end."""
+
+    size: int
+    head: bytes
+    tail: bytes = b""
+
+    @property
+    def left_out(self) -> int:
+        return self.size - len(self.head) - len(self.tail)
 
 
 def short(node: str) -> str:

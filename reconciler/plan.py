@@ -357,7 +357,7 @@ def _road(life: _Life[L], wanted: Wanted | None, live: L | None, context: Contex
         road.append(step)
         match step:
             case Action():
-                live, context = life.predict(here, live, step), replace(context, run=_run_after(step, context))
+                live, context = life.predict(here, live, step), _after_acting(step, live, context)
             case Wait():
                 live, context = life.outwait(live), _after_waiting(context)
             case _:
@@ -371,9 +371,14 @@ def _after_waiting(context: Context) -> Context:
     return replace(context, debts=debts, tenants=tuple(replace(t, busy=frozenset()) for t in context.tenants))
 
 
-def _run_after(action: Action, context: Context) -> ledger.Entry | None:
+def _after_acting(action: Action, live: Live | None, context: Context) -> Context:
     """What the ledger will say of the object once *action* is done."""
-    return None if action.verb is Verb.FORGET else action.run or context.run
+    if action.verb is Verb.FORGET:
+        return replace(context, run=None)
+    if action.verb is Verb.WRITE_RECEIPT and live is not None:
+        receipts = {**context.ledger.receipts, (live.key, live.guard.born): ledger.Evidence("to be written")}
+        return replace(context, ledger=replace(context.ledger, receipts=receipts))
+    return replace(context, run=action.run or context.run)
 
 
 def _entry(wanted: Wanted | None, live: Live | None, road: tuple[Step, ...], change: Change) -> Entry:

@@ -3,10 +3,22 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
-from reconciler.ledger import Entry, Ledger
+from reconciler.ledger import Entry, Evidence, Ledger
 from reconciler.lifecycle.steps import Action
 from reconciler.model.desired import Key
-from reconciler.observed import LiveJob, LiveNode, LivePool, LiveTask, NodeRun, Observed, TaskCounts
+from reconciler.observed import (
+    Excerpt,
+    LiveJob,
+    LiveNode,
+    LivePool,
+    LiveTask,
+    NodeFile,
+    NodeRun,
+    Observed,
+    TaskCounts,
+    TaskFile,
+)
+from reconciler.receipt import Receipt
 
 
 class BatchReader(Protocol):
@@ -32,6 +44,9 @@ class BatchReader(Protocol):
 
     async def evaluate(self, pool: LivePool, formula: str) -> str:
         """What the service makes of an autoscale formula on a pool that scales now, in words; nothing is changed."""
+
+    async def excerpt(self, file: NodeFile | TaskFile, head: int, tail: int) -> Excerpt:
+        """A file, whole where *head* and *tail* together hold it, else that many bytes of its beginning and its end."""
 
     def node_file(self, pool: str, node: str, path: str) -> AsyncIterator[bytes]:
         """Content of a file of a node, piece by piece."""
@@ -68,7 +83,9 @@ class Journal(Protocol):
 
 
 class StateStore(Protocol):
-    """Where it is remembered which jobs ran to their end and were removed. Each method raises StoreError."""
+    """Where it is remembered which jobs ran to their end and were removed, and what is left of every job that was
+    deleted. Things are written whole, by name, and read by listing names: a folder or a blob container can hold them.
+    Each method raises StoreError."""
 
     async def prepare(self) -> None:
         """Give the store its name, so that marks can say it."""
@@ -81,3 +98,9 @@ class StateStore(Protocol):
 
     async def forget(self, key: Key) -> None:
         """Remember a run no longer."""
+
+    async def keep_log(self, key: Key, born: str, path: str, content: bytes) -> None:
+        """Keep a log of an incarnation of a job; safe when this returns. What was kept under *path* is replaced."""
+
+    async def keep_receipt(self, receipt: Receipt) -> Evidence:
+        """Keep the receipt of an incarnation of a job; it is safe when this returns. Where it is, and its logs."""

@@ -9,7 +9,18 @@ from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle.steps import Action, Done
 from reconciler.model.desired import Desired, Key, Kind
 from reconciler.model.document import JobLifecycle
-from reconciler.observed import CAN_RUN, ON_THE_WAY, Live, LiveJob, LivePool, LiveSchedule, NodeRun, Observed, short
+from reconciler.observed import (
+    CAN_RUN,
+    ON_THE_WAY,
+    Live,
+    LiveJob,
+    LivePool,
+    LiveSchedule,
+    NodeRun,
+    Observed,
+    Run,
+    short,
+)
 from reconciler.plan import Entry
 
 IN_PROGRESS = frozenset({"active", "enabling"})
@@ -175,9 +186,8 @@ def node_problems(job: LiveJob) -> tuple[str, ...]:
     for run in job.nodes or ():
         for kind, part in (("preparation", run.preparation), ("release", run.release)):
             if part is not None and part.failed:
-                why = f"exit code {part.exit_code}" if part.exit_code is not None else part.failure
                 lines.append(
-                    f"{kind} failed on node {short(run.node)} ({why}); "
+                    f"{kind} failed on node {short(run.node)} ({_ended(part)}); "
                     f"see reconciler logs {job.address} --node {short(run.node)} --task {kind}"
                 )
     return tuple(lines)
@@ -209,4 +219,8 @@ def outcome(run: NodeRun, kind: str) -> str:
         return "not run"
     if not part.is_over:
         return part.state
-    return f"exit code {part.exit_code}" if part.exit_code is not None else part.failure or "ended without exit code"
+    return _ended(part)
+
+
+def _ended(run: Run) -> str:
+    return f"exit code {run.exit_code}" if run.exit_code is not None else str(run.failure or "ended without exit code")

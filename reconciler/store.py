@@ -1,9 +1,9 @@
-"""What must outlive the objects: the journal, with the receipt of every job that was deleted, and the ledger of jobs
-that ran to their end and were removed.
+"""What must outlive the objects: the journal, the ledger of jobs that ran to their end and were removed, and the
+receipt of every job that was deleted, with the logs captured before.
 
 A folder under the user's state directory, one for each account and stack. The journal is JSON lines, one event a line,
-appended; the ledger one file for each job, so that two processes never write the same one. Both are flushed to the disk
-before the request that would erase the evidence. A folder serves the processes of one machine.
+appended; all else one file for each thing, so that two processes never write the same one. Everything is flushed to the
+disk before the request that would erase the evidence. A folder serves the processes of one machine.
 """
 
 import json
@@ -17,10 +17,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from reconciler.errors import StoreError
-from reconciler.ledger import Entry, Ledger
+from reconciler.ledger import Entry, Evidence, Ledger
 from reconciler.model.desired import Key, Kind
+from reconciler.receipt import Receipt
 
 LEDGER_FORMAT: Final = 1
 
@@ -35,6 +37,12 @@ def stack_folder(state: Path, endpoint: str, stack: str) -> Path:
     """Where the state of one stack in one account lives."""
     host = endpoint.split("://")[-1].lower()  # the same account, however its name is spelled
     return state / "stacks" / re.sub(r"[^a-z0-9.-]+", "_", host) / stack
+
+
+def stacks_in(state: Path, endpoint: str) -> tuple[str, ...]:
+    """The stacks of an account of which there is state here."""
+    folder = stack_folder(state, endpoint, "any").parent
+    return tuple(sorted(path.name for path in folder.glob("*") if path.is_dir()))
 
 
 class FolderJournal:
@@ -59,7 +67,11 @@ def _private(path: str, flags: int) -> int:
 
 
 class FolderStore:
-    """A StateStore in a folder: `ledger/<kind>-<id>.json` for each run that is remembered, `store-id` for its name."""
+    """A StateStore in a folder.
+
+    `ledger/<kind>-<id>.json` for each run that is remembered, `store-id` for its name; for each incarnation of a job
+    that was deleted, or is held, `receipts/<id>@<creationTime>.json` and the logs in `logs/<id>@<creationTime>/`.
+    """
 
     def __init__(self, state: Path, endpoint: str, stack: str) -> None:
         self._folder = stack_folder(state, endpoint, stack)
@@ -82,7 +94,8 @@ class FolderStore:
         """What is remembered; an empty ledger without a name where nothing was ever written."""
         with _told(f"read the ledger in {self._folder}"):
             found = map(self._entry, sorted((self._folder / "ledger").glob("*.json")))
-            return Ledger({entry.key: entry for entry in found if entry is not None}, self._name())
+            entries = {entry.key: entry for entry in found if entry is not None}
+            return Ledger(entries, self._name(), dict(self._receipts()))
 
     def _name(self) -> str:
         path = self._folder / "store-id"
@@ -125,6 +138,41 @@ class FolderStore:
             if (self._folder / "ledger").exists():
                 _flush(self._folder / "ledger")
 
+    def _receipts(self) -> Iterator[tuple[tuple[Key, str], Evidence]]:
+        for path in (self._folder / "receipts").glob("*@*.json"):
+            name, _, born = path.stem.partition("@")
+            key = Key.of(Kind.JOB, unquote(name)), unquote(born)
+            yield key, self._evidence(*key)
+
+    def _evidence(self, key: Key, born: str) -> Evidence:
+        logs = self._logs(key, born)
+        return Evidence(str(self._receipt_path(key, born)), str(logs) if logs.is_dir() else "")
+
+    def _receipt_path(self, key: Key, born: str) -> Path:
+        return self._folder / "receipts" / f"{_incarnation(key, born)}.json"
+
+    def _logs(self, key: Key, born: str) -> Path:
+        return self._folder / "logs" / _incarnation(key, born)
+
+    async def keep_log(self, key: Key, born: str, path: str, content: bytes) -> None:
+        """Keep a log. It is on the disk, whole, when this returns."""
+        parts = [_file_name(part) for part in path.split("/")]
+        with _told(f"write the logs in {self._folder}"):
+            place = self._logs(key, born).joinpath(*parts)
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _written(place.parent, content).replace(place)
+            _flush(place.parent)
+
+    async def keep_receipt(self, receipt: Receipt) -> Evidence:
+        """Keep a receipt. It is on the disk, whole, when this returns."""
+        text = json.dumps(receipt.content(), indent=2)
+        with _told(f"write the receipts in {self._folder}"):
+            place = self._receipt_path(receipt.key, receipt.born)
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _written(place.parent, text + "\n").replace(place)
+            _flush(place.parent)
+            return self._evidence(receipt.key, receipt.born)
+
     def _path(self, key: Key) -> Path:
         return self._folder / "ledger" / f"{key.kind}-{key.id}.json"
 
@@ -137,11 +185,21 @@ def _told(what: str) -> Iterator[None]:
         raise StoreError(f"{what}: {error or type(error).__name__}") from error
 
 
-def _written(folder: Path, text: str) -> Path:
+def _incarnation(key: Key, born: str) -> str:
+    return f"{_file_name(key.id)}@{_file_name(born)}"
+
+
+def _file_name(text: str) -> str:
+    """*text* as the name of one file: a service that is not what it says must not choose where we write."""
+    name = quote(text, safe=":+ ")
+    return name.replace(".", "%2E") if name.strip(".") == "" else name
+
+
+def _written(folder: Path, text: str | bytes) -> Path:
     """A new file of *folder* with *text*, on the disk, private to the user."""
     number, name = tempfile.mkstemp(dir=folder, prefix=".new-")
-    with os.fdopen(number, "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(number, "wb") as file:
+        file.write(text.encode() if isinstance(text, str) else text)
         file.flush()
         os.fsync(file.fileno())
     return Path(name)

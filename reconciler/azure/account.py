@@ -37,6 +37,7 @@ from reconciler.lifecycle.steps import Action, Verb
 from reconciler.model.desired import Key, Kind, Task
 from reconciler.observed import (
     MARK,
+    Excerpt,
     Guard,
     LiveJob,
     LiveNode,
@@ -44,9 +45,11 @@ from reconciler.observed import (
     LiveSchedule,
     LiveTask,
     Mark,
+    NodeFile,
     NodeRun,
     Observed,
     TaskCounts,
+    TaskFile,
 )
 
 API_VERSION: Final = "2025-06-01"
@@ -168,13 +171,35 @@ class Account:
 
     def node_file(self, pool: str, node: str, path: str) -> AsyncIterator[bytes]:
         """Content of a file of a node, piece by piece."""
-        where = f"/pools/{_quote(pool)}/nodes/{_quote(node)}/files/{_quote(path)}"
-        return self._pieces(where, f"read {path} on node {node}")
+        return self._pieces(*_place(NodeFile(pool, node, path)))
 
     def task_file(self, job: str, task: str, path: str) -> AsyncIterator[bytes]:
         """Content of a file of a task, piece by piece."""
-        where = f"/jobs/{_quote(job)}/tasks/{_quote(task)}/files/{_quote(path)}"
-        return self._pieces(where, f"read {path} of task/{job}/{task}")
+        return self._pieces(*_place(TaskFile(job, task, path)))
+
+    async def excerpt(self, file: NodeFile | TaskFile, head: int, tail: int) -> Excerpt:
+        """A file, whole where *head* and *tail* hold it. Its size is asked for first: a range beyond the end of a file
+        is refused (REST reference, InvalidRange), and an empty one has no first byte."""
+        path, what = _place(file)
+        response = await self._send(self._request("HEAD", path, None, None, None), what)
+        try:
+            size = int(response.headers.get("Content-Length", ""))
+        except ValueError:
+            raise Rejected(what, "the answer does not say how long the file is", status=response.status_code) from None
+        if size == 0:
+            return Excerpt(0, b"")
+        if size <= head + tail:
+            return Excerpt(size, await self._part(path, what, 0, size))
+        return Excerpt(
+            size,
+            await self._part(path, what, 0, head) if head else b"",
+            await self._part(path, what, size - tail, size) if tail else b"",
+        )
+
+    async def _part(self, path: str, what: str, first: int, end: int) -> bytes:
+        """Bytes of a file from *first* to before *end*. What was written beyond since is not in them."""
+        pieces = self._pieces(path, what, {"ocp-range": f"bytes={first}-{end - 1}"})
+        return b"".join([piece async for piece in pieces])
 
     # Writing
 
@@ -338,9 +363,9 @@ class Account:
             raise Rejected(what, "the answer is not a JSON object", status=response.status_code)
         return decoded
 
-    async def _pieces(self, path: str, what: str) -> AsyncIterator[bytes]:
+    async def _pieces(self, path: str, what: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
         request = self._request("GET", path, None, None, None)
-        request.headers["Accept"] = "application/octet-stream"
+        request.headers.update({"Accept": "application/octet-stream", **(headers or {})})
         response = await self._send(request, what)
         with translated(what, self.endpoint):
             async for piece in response.iter_bytes():
@@ -440,6 +465,15 @@ def _marked(action: Action) -> dict[str, Any]:
     if action.mark is not None:
         body["metadata"] = [*(body.get("metadata") or ()), {"name": MARK, "value": str(action.mark)}]
     return body
+
+
+def _place(file: NodeFile | TaskFile) -> tuple[str, str]:
+    """The path of a file, and what reading it is called."""
+    match file:
+        case NodeFile(pool, node, path):
+            return f"/pools/{_quote(pool)}/nodes/{_quote(node)}/files/{_quote(path)}", f"read {path} on node {node}"
+        case TaskFile(job, task, path):
+            return f"/jobs/{_quote(job)}/tasks/{_quote(task)}/files/{_quote(path)}", f"read {path} of task/{job}/{task}"
 
 
 def path_of(*parts: str) -> str:

@@ -13,7 +13,19 @@ from reconciler.model.pool import PoolSpec
 from reconciler.model.schedule import JobScheduleSpec
 from reconciler.model.table import normalise
 from reconciler.model.task import TaskSpec
-from reconciler.observed import MARK, Guard, LiveJob, LiveNode, LivePool, LiveSchedule, LiveTask, Mark, NodeRun, Run
+from reconciler.observed import (
+    MARK,
+    Failure,
+    Guard,
+    LiveJob,
+    LiveNode,
+    LivePool,
+    LiveSchedule,
+    LiveTask,
+    Mark,
+    NodeRun,
+    Run,
+)
 
 CLOCKS_AGREE: Final = timedelta(seconds=5)
 
@@ -147,14 +159,21 @@ def node_run_of(raw: Mapping[str, Any]) -> NodeRun:
 def _run(raw: Mapping[str, Any] | None) -> Run | None:
     if not raw:
         return None
-    failure = raw.get("failureInfo") or {}
     return Run(
         state=str(raw.get("state", "")).lower(),
         exit_code=raw.get("exitCode"),
         result=str(raw.get("result", "")).lower(),
-        failure=f"{failure.get('code')}: {failure.get('message')}" if failure else "",
+        failure=_failure(raw.get("failureInfo")),
         retries=raw.get("retryCount"),
         started=raw.get("startTime", ""),
         ended=raw.get("endTime", ""),
         directory=raw.get("taskRootDirectory", ""),
     )
+
+
+def _failure(raw: Mapping[str, Any] | None) -> Failure | None:
+    if not raw:
+        return None
+    details = tuple((str(item.get("name")), str(item.get("value"))) for item in raw.get("details") or ())
+    category, code, message = (str(raw.get(name) or "") for name in ("category", "code", "message"))
+    return Failure(category, code, message, details)

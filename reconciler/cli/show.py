@@ -12,12 +12,15 @@ from rich.text import Text
 
 from reconciler.errors import BatchError
 from reconciler.executor import Pass
+from reconciler.ledger import Evidence
 from reconciler.lifecycle.steps import Verb, Wait
-from reconciler.observed import NodeRun, short
+from reconciler.observed import short
+from reconciler.receipt import Receipt
 from reconciler.render.text import Paint, plain
 from reconciler.status import Outcome, Progress, outcome, receipt_lines
 
 _STYLES: Final = {"green": "32", "yellow": "33", "red": "31", "bold": "1", "dim": "2"}
+SHOWN: Final = 5
 PAST: Final = {
     Verb.CREATE: "created",
     Verb.UPDATE: "updated",
@@ -42,6 +45,7 @@ PAST: Final = {
     Verb.ADOPT: "adopted",
     Verb.ORPHAN: "mark taken off",
     Verb.FORGET: "run forgotten",
+    Verb.WRITE_RECEIPT: "receipt written",
     Verb.TERMINATE: "terminate requested",
     Verb.DELETE: "delete requested",
 }
@@ -103,11 +107,23 @@ class Progressing:
             if not job.is_over or f"{job.address} tasks" in self._said:
                 self._once(f"{job.address} tasks", _words(job))
 
-    def receipt(self, address: str, nodes: tuple[NodeRun, ...]) -> None:
+    def receipt(self, address: str, verb: Verb, receipt: Receipt, evidence: Evidence | None) -> None:
         """The results that the delete erases."""
-        self._say(f"{address}: receipt, before it is deleted")
-        for line in receipt_lines(nodes):
+        before = "before it is deleted" if verb is Verb.DELETE else "while its nodes are there"
+        self._say(f"{address}: receipt, {before}")
+        for line in receipt_lines(receipt.nodes):
             self._say(f"    {line}")
+        if evidence is not None and evidence.logs:
+            kept = len(receipt.logs) - len(receipt.missing)
+            self._say(f"    {kept} log{'s' if kept != 1 else ''} in {evidence.logs}")
+        for log in receipt.missing[:SHOWN]:
+            self._say(f"    {log.path}: {log.missing}", "yellow")
+        if len(receipt.missing) > SHOWN:
+            self._say(f"    {len(receipt.missing) - SHOWN} more logs could not be read: see the receipt", "yellow")
+        if receipt.left_out:
+            self._say(f"    the logs of {receipt.left_out} more failed tasks are left out", "yellow")
+        if receipt.note:
+            self._say(f"    {receipt.note}", "yellow")
 
     def acted(self, outcome: Outcome) -> None:
         """One action that was accepted."""

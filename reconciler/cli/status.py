@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +11,8 @@ from reconciler.cli.options import add_output, add_target, add_variables
 if TYPE_CHECKING:
     from reconciler.azure import Account
     from reconciler.cli.stack import Target
-    from reconciler.model.desired import Desired
+    from reconciler.ledger import Evidence
+    from reconciler.model.desired import Desired, Key
 
 ADDRESS: Final = re.compile(r"(pool|job|jobschedule)/([A-Za-z0-9_:-]+)")
 
@@ -53,7 +54,7 @@ async def _status(desired: "Desired | None", address: str | None, target: "Targe
         if address is not None:
             kind, name = address.split("/", 1)
             shows = {"pool": _pool, "job": _job, "jobschedule": _schedule}
-            return await shows[kind](there, name)
+            return await shows[kind](there, name, target)
         return await (_manifests(there, desired, target) if desired is not None else _marked(there))
 
 
@@ -130,7 +131,7 @@ def _detail(live: object) -> str:
     return "absent"
 
 
-async def _pool(there: "Account", name: str) -> int:
+async def _pool(there: "Account", name: str, _: "Target") -> int:
     from reconciler.cli.stack import listed
     from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
@@ -149,7 +150,7 @@ async def _pool(there: "Account", name: str) -> int:
     return 0
 
 
-async def _schedule(there: "Account", name: str) -> int:
+async def _schedule(there: "Account", name: str, _: "Target") -> int:
     from reconciler.cli.stack import listed
     from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
@@ -167,7 +168,7 @@ async def _schedule(there: "Account", name: str) -> int:
     return 0
 
 
-async def _job(there: "Account", name: str) -> int:
+async def _job(there: "Account", name: str, target: "Target") -> int:
     from dataclasses import replace
 
     from reconciler.cli.stack import listed
@@ -177,9 +178,11 @@ async def _job(there: "Account", name: str) -> int:
 
     observed = await there.observe()
     listed(observed, Kind.JOB)
-    job = observed.jobs.get(Key.of(Kind.JOB, name))
+    key = Key.of(Kind.JOB, name)
+    job, kept = observed.jobs.get(key), await _receipts(target, key)
     if job is None:
-        raise NotThere(f"there is no job/{name}")
+        left = f"; it left {', '.join(map(str, kept.values()))}" if kept else ""
+        raise NotThere(f"there is no job/{name}{left}")
     runs, counts = await there.node_runs(job), await there.task_counts(job)
     job = replace(job, nodes=runs, counts=counts, tasks=await there.tasks(job) if counts.failed else {})
     ended = f" ({job.terminate_reason})" if job.terminate_reason else ""
@@ -194,7 +197,23 @@ async def _job(there: "Account", name: str) -> int:
     found = [*node_problems(job), *task_problems(job)]
     if found:
         print("\n" + "\n".join(f"! {text}" for text in found))
+    if evidence := kept.get(job.guard.born):
+        print(f"\nKept of it: {evidence}")
     return 0
+
+
+async def _receipts(target: "Target", key: "Key") -> "Mapping[str, Evidence]":
+    """What is left of each incarnation of a job, by creation time, whichever stack it was of."""
+    import os
+
+    from reconciler.store import FolderStore, stacks_in, state_directory
+
+    state = state_directory(os.environ)
+    found: dict[str, Evidence] = {}
+    for stack in stacks_in(state, target.endpoint):
+        ledger = await FolderStore(state, target.endpoint, stack).ledger()
+        found |= {born: evidence for (job, born), evidence in ledger.receipts.items() if job == key}
+    return dict(sorted(found.items()))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -45,15 +45,15 @@ class Approval:
 
 
 def _in_order(entry: Entry) -> tuple[Verb, ...]:
-    """The verbs whose order and number were approved."""
-    return tuple(verb for verb in entry.verbs if verb not in NODE_VERBS)
+    """The verbs whose order and number were approved. What is only written down needs no approval."""
+    return tuple(verb for verb in entry.verbs if verb not in NODE_VERBS and verb is not Verb.WRITE_RECEIPT)
 
 
 def _approved_order(entry: Entry) -> tuple[Verb, ...]:
     """Nodes that were to be taken by name may be left to the service: no job can lose a release any more by then."""
     first = entry.verbs.index(Verb.REMOVE_NODES) if Verb.REMOVE_NODES in entry.verbs else None
     verbs = (Verb.RESIZE if at == first else verb for at, verb in enumerate(entry.verbs))
-    return tuple(verb for verb in verbs if verb not in NODE_VERBS)
+    return tuple(verb for verb in verbs if verb not in NODE_VERBS and verb is not Verb.WRITE_RECEIPT)
 
 
 def _on_nodes(entry: Entry) -> frozenset[Verb]:

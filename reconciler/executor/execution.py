@@ -3,10 +3,13 @@
 from dataclasses import asdict, dataclass
 
 from reconciler.errors import BatchError, Missing, Rejected, StoreError
+from reconciler.executor.evidence import Search
 from reconciler.executor.result import Events
 from reconciler.lifecycle.steps import Action, Verb
+from reconciler.observed import LiveJob
 from reconciler.plan import Entry
-from reconciler.ports import BatchWriter, Clock, Journal, StateStore
+from reconciler.ports import BatchReader, BatchWriter, Clock, Journal, StateStore
+from reconciler.receipt import Receipt
 from reconciler.status import Outcome
 
 
@@ -14,11 +17,13 @@ from reconciler.status import Outcome
 class Execution:
     """What it takes to carry out the actions of a run."""
 
+    reader: BatchReader
     writer: BatchWriter
     clock: Clock
     journal: Journal
     store: StateStore
     events: Events
+    stack: str
 
     async def carry_out(self, entry: Entry, action: Action) -> Outcome:
         """Carry out one action; every failure is in the outcome."""
@@ -27,7 +32,7 @@ class Execution:
             await self._write_down(entry, action)
             if action.verb is Verb.FORGET:
                 await self.store.forget(entry.key)
-            else:
+            elif action.verb is not Verb.WRITE_RECEIPT:
                 await self.writer.send(entry.key, entry.live.name if entry.live else _name(entry), action)
         except Missing as missing:
             error = None if action.verb is Verb.DELETE else missing
@@ -48,10 +53,16 @@ class Execution:
         """What the request would erase is on the disk before it is sent."""
         if action.run is not None:
             await self.store.record(action.run)
-        if action.verb is Verb.DELETE and action.receipt is not None:
+        if action.receipt is None or not isinstance(entry.live, LiveJob):
+            return
+        receipt = Receipt.of(entry.live, action.receipt, action.capture, self.stack)
+        evidence = None
+        if action.capture:
+            receipt, evidence = await Search(self.reader, self.store, self.clock, entry.live).secure(receipt)
             nodes = [asdict(run) for run in action.receipt]
-            self.journal.write("release-receipt", object=entry.address, nodes=nodes)
-            self.events.receipt(entry.address, action.receipt)
+            born, file = receipt.born, evidence.receipt
+            self.journal.write("release-receipt", object=entry.address, born=born, nodes=nodes, file=file)
+        self.events.receipt(entry.address, action.verb, receipt, evidence)
 
 
 def _name(entry: Entry) -> str:

@@ -6,9 +6,12 @@ from enum import StrEnum
 from typing import Protocol
 
 from reconciler.errors import BatchError
+from reconciler.ledger import Evidence
+from reconciler.lifecycle.steps import Verb
 from reconciler.model.desired import Key
-from reconciler.observed import NodeRun, Observed
+from reconciler.observed import Observed
 from reconciler.plan import Plan
+from reconciler.receipt import Receipt
 from reconciler.status import Outcome, Progress
 
 
@@ -61,8 +64,8 @@ class Events(Protocol):
     def passed(self, this: Pass) -> None:
         """A pass was planned; its actions come next."""
 
-    def receipt(self, address: str, nodes: tuple[NodeRun, ...]) -> None:
-        """A job is about to be deleted; this is what its nodes did."""
+    def receipt(self, address: str, verb: Verb, receipt: Receipt, evidence: Evidence | None) -> None:
+        """A job is about to be deleted, or is held; this is what its nodes did. *evidence* None: it was kept before."""
 
     def acted(self, outcome: Outcome) -> None:
         """An action was accepted."""

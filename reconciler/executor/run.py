@@ -51,7 +51,9 @@ class Run:
 
     def __post_init__(self) -> None:
         self._patience = Patience(self.clock, self.events)
-        self._execution = Execution(self.writer, self.clock, self.journal, self.store, self.events)
+        self._execution = Execution(
+            self.reader, self.writer, self.clock, self.journal, self.store, self.events, self.context.stack
+        )
 
     async def converge(self) -> Result:
         """Run until settled, blocked, failed, stopped or out of time."""

@@ -83,15 +83,23 @@ def _end(job: LiveJob, reason: str, context: Context) -> Step:
         return Blocked(f"in a state this version does not know: {job.state}")
     if job.prepares and job.nodes is None:
         return Wait("its preparation and release results to be read")
+    policy = context.policy(job)
+    kept = context.ledger.receipts.get((job.key, job.guard.born))
+    capture = "" if kept else policy.capture
     failed = [run for run in job.nodes or () if run.release is not None and run.release.failed]
-    if failed and context.policy(job).hold and job.key not in context.consents.release_failure:
-        nodes = ", ".join(f"{short(run.node)} (exit code {run.release.exit_code})" for run in failed if run.release)
-        return Blocked(
-            f"kept, because release failed on {nodes}: what it left behind is on the nodes "
-            f"(reconciler logs {job.address} --task release)",
-            f"--allow-release-failure {job.address}",
+    if not failed or not policy.hold or job.key in context.consents.release_failure:
+        return Action(Verb.DELETE, reason, job.guard, receipt=job.nodes or (), capture=capture)
+    nodes = ", ".join(f"{short(run.node)} (exit code {run.release.exit_code})" for run in failed if run.release)
+    if not kept:
+        # What release said is on the nodes, and goes with them: it is fetched now, not when somebody consents.
+        return Action(
+            Verb.WRITE_RECEIPT, f"release failed on {nodes}", job.guard, receipt=job.nodes or (), capture=capture
         )
-    return Action(Verb.DELETE, reason, job.guard, receipt=job.nodes or ())
+    return Blocked(
+        f"kept, because release failed on {nodes}: {kept}; what it left behind is on the nodes "
+        f"(reconciler logs {job.address} --task release)",
+        f"--allow-release-failure {job.address}",
+    )
 
 
 def _create(wanted: Wanted, context: Context) -> Step:
@@ -171,7 +179,9 @@ def _expire(wanted: Wanted, job: LiveJob, context: Context) -> Step | None:
     if reason is None or not isinstance(reason, str):
         return reason
     step = _end(job, reason, context)
-    return replace(step, run=runs.entry_of(wanted, job, context)) if isinstance(step, Action) else step
+    if not isinstance(step, Action) or step.verb is not Verb.DELETE:
+        return step
+    return replace(step, run=runs.entry_of(wanted, job, context))
 
 
 def predict(wanted: Wanted | None, live: LiveJob | None, action: Action) -> LiveJob | None:
@@ -183,7 +193,7 @@ def predict(wanted: Wanted | None, live: LiveJob | None, action: Action) -> Live
             spec = {**wanted.spec, "onAllTasksComplete": created}
             fresh = LiveJob(wanted.key, wanted.name, "active", Guard("", ""), action.mark, spec)
             return replace(fresh, tasks={}, ids=frozenset(), nodes=(), counts=TaskCounts())
-        case Verb.FORGET:
+        case Verb.FORGET | Verb.WRITE_RECEIPT:
             return live
     assert live is not None
     if action.verb in (Verb.ADD_TASKS, Verb.UPDATE_TASKS, Verb.DELETE_TASKS, Verb.REACTIVATE_TASKS):

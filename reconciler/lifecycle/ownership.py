@@ -49,6 +49,7 @@ def marked(wanted: Wanted, context: Context, mark: Mark | None = None) -> Mark:
         keep=policy.keep,
         hold=policy.hold,
         orphan=policy.orphan,
+        capture=policy.capture,
         store=store,
         secrets=secrets,
     )

@@ -26,5 +26,7 @@ def of_pool(wanted: Wanted) -> PoolLifecycle:
 def policy_of(wanted: Wanted) -> Policy:
     """What a manifest says for the time when its object goes."""
     lifecycle = wanted.lifecycle
-    hold = not isinstance(lifecycle, JobLifecycle | ScheduleLifecycle) or lifecycle.onReleaseFailure == "Hold"
-    return Policy(lifecycle.preventDestroy, hold, lifecycle.deletionPolicy == "Orphan")
+    keep, orphan = lifecycle.preventDestroy, lifecycle.deletionPolicy == "Orphan"
+    if not isinstance(lifecycle, JobLifecycle | ScheduleLifecycle):
+        return Policy(keep, orphan=orphan)
+    return Policy(keep, lifecycle.onReleaseFailure == "Hold", orphan, lifecycle.captureLogs)

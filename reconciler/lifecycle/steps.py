@@ -13,7 +13,8 @@ from reconciler.observed import Debt, Guard, Live, Mark, NodeRun, Tenant
 
 class Verb(StrEnum):
     """One request to the service (tasks: one for each chunk or task; nodes: one for each, but for removing them).
-    `forget` sends none: it erases a run from our own ledger."""
+    `forget` and `write-receipt` send none: one erases a run from our own ledger, the other writes down what a job that
+    is held would lose."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -38,6 +39,7 @@ class Verb(StrEnum):
     ADOPT = "adopt"
     ORPHAN = "orphan"
     FORGET = "forget"
+    WRITE_RECEIPT = "write-receipt"
     TERMINATE = "terminate"
     DELETE = "delete"
 
@@ -48,8 +50,9 @@ class Action:
 
     *body* is the request in wire form. With *mark* the writer puts it beside the metadata of the body; an empty
     nonce in it is the writer's to fill. *receipt* and *run* are what has to be written down before the request is
-    sent. *guards* stand beside *tasks* where these exist already, and beside the *names* of tasks that no manifest need
-    have. *nodes* are ids. *hint* says what to do when the service refuses.
+    sent; with *capture* (Never, OnFailure, Always) the receipt as a file, with the logs that it asks for; empty: that
+    was done before. *guards* stand beside *tasks* where these exist already, and beside the *names* of tasks that no
+    manifest need have. *nodes* are ids. *hint* says what to do when the service refuses.
     """
 
     verb: Verb
@@ -64,6 +67,7 @@ class Action:
     nodes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     run: Entry | None = None
+    capture: str = ""
     hint: str = ""
 
     @property
@@ -137,11 +141,12 @@ Step: TypeAlias = Action | Wait | Done | Blocked
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What must hold when an object goes: *keep* it (preventDestroy), *hold* it after a failed release, or *orphan*
-    it (deletionPolicy: Orphan)."""
+    it (deletionPolicy: Orphan); *capture* says which logs are fetched first (captureLogs)."""
 
     keep: bool = False
     hold: bool = True
     orphan: bool = False
+    capture: str = "OnFailure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,4 +202,4 @@ class Context:
         if live.key in self.policies:
             return self.policies[live.key]
         mark = live.mark or Mark("")
-        return Policy(mark.keep, mark.hold, mark.orphan)
+        return Policy(mark.keep, mark.hold, mark.orphan, mark.capture)

@@ -1,7 +1,7 @@
 """The documents a manifest file may hold: Pool, Job, JobSchedule, Stack."""
 
 import re
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
@@ -69,6 +69,9 @@ class TimeToLive(Spec):
     )
 
 
+CaptureLogs: TypeAlias = Literal["Never", "OnFailure", "Always"]
+
+
 class JobLifecycle(Lifecycle):
     """Policy for a job."""
 
@@ -101,8 +104,12 @@ class JobLifecycle(Lifecycle):
         default="Hold",
         description="Whether a completed job whose release task failed is kept: the evidence is on the nodes.",
     )
-
-    unsupported: ClassVar[dict[str, str]] = {"captureLogs": NOT_YET}
+    captureLogs: CaptureLogs = Field(
+        default="OnFailure",
+        description="Whose stdout.txt and stderr.txt are fetched before the job is deleted, or held for its failed "
+        "release. `OnFailure`: of release, preparation and tasks that failed; `Always`: of release and preparation on "
+        "every node, and of tasks that failed. At most 1 MiB of a file is kept (its first 256 KiB, its last 768 KiB).",
+    )
 
 
 class History(Spec):
@@ -128,6 +135,10 @@ class ScheduleLifecycle(Lifecycle):
     )
     onReleaseFailure: Literal["Hold", "Delete"] = Field(
         default="Hold", description="Whether its completed jobs whose release task failed are kept."
+    )
+    captureLogs: CaptureLogs = Field(
+        default="OnFailure",
+        description="Whose output is fetched before one of its jobs is deleted, or held; as for a job.",
     )
     history: History = Field(default_factory=History, description=History.__doc__)
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from reconciler.ledger import Entry, Ledger
+from reconciler.ledger import Entry, Evidence, Ledger
 from reconciler.lifecycle.job import next_step, predict
 from reconciler.lifecycle.ownership import KEPT
 from reconciler.lifecycle.runs import run_digest
-from reconciler.lifecycle.steps import Action, Blocked, Consents, Done, Policy, Step, Wait
-from reconciler.observed import Mark, TaskCounts
+from reconciler.lifecycle.steps import Action, Blocked, Consents, Context, Done, Policy, Step, Verb, Wait
+from reconciler.observed import LiveJob, Mark, TaskCounts
 
 
 def said(step: Step) -> str:
@@ -108,12 +108,37 @@ def test_the_receipt_is_read_before_the_delete(world: Any) -> None:
     assert step.receipt == runs
 
 
+def written_down(context: Context, live: LiveJob) -> Context:
+    evidence = Evidence("/store/j.json", "/store/j")
+    return replace(context, ledger=replace(context.ledger, receipts={(live.key, live.guard.born): evidence}))
+
+
+def test_a_receipt_is_of_one_incarnation(world: Any) -> None:
+    live = world.live_job(world.job(), "completed", nodes=(world.ran(release=3),))
+    again = replace(live, guard=replace(live.guard, born="t1"))
+    assert said(next_step(None, again, written_down(world.context, live))) == "write-receipt"
+
+
+@pytest.mark.parametrize(("capture", "before", "expected"), [("Always", False, "Always"), ("Never", True, "")])
+def test_logs_are_captured_once_and_as_the_mark_remembers(
+    world: Any, capture: str, before: bool, expected: str
+) -> None:
+    live = world.live_job(world.job(), "completed", nodes=(world.ran(release=0),), mark=Mark("s", capture=capture))
+    step = next_step(None, live, written_down(world.context, live) if before else world.context)
+    assert isinstance(step, Action)
+    assert (step.verb, step.capture) == (Verb.DELETE, expected)
+
+
 def test_a_job_whose_release_failed_is_kept_until_somebody_consents(world: Any) -> None:
     live = world.live_job(world.job(), "completed", nodes=(world.ran("n1", release=0), world.ran("n2", release=3)))
     step = next_step(None, live, world.context)
+    assert isinstance(step, Action)
+    assert (step.verb, step.receipt, step.capture) == (Verb.WRITE_RECEIPT, live.nodes, "OnFailure")
+    step = next_step(None, live, written_down(world.context, live))
     assert isinstance(step, Blocked)
     assert "n2 (exit code 3)" in step.reason
-    assert "n1" not in step.reason
+    assert "n1 " not in step.reason
+    assert "receipt /store/j.json, logs /store/j" in step.reason
     assert step.consent == "--allow-release-failure job/j"
     agreed = replace(world.context, consents=Consents(release_failure=frozenset({live.key})))
     assert said(next_step(None, live, agreed)) == "delete"
@@ -447,7 +472,7 @@ GOOD, BAD, LEFT = TaskCounts(succeeded=2), TaskCounts(succeeded=1, failed=1), Ta
         ("03", LEFT, 0, "done"),
         ("03", GOOD, 1, "done"),
         ("09", BAD, 0, "delete"),
-        ("09", GOOD, 1, "blocked"),
+        ("09", GOOD, 1, "write-receipt"),
     ],
 )
 def test_a_completed_job_is_kept_for_as_long_as_its_result_deserves(
@@ -460,7 +485,11 @@ def test_a_completed_job_is_kept_for_as_long_as_its_result_deserves(
     if day == "02":
         answer = next_step(wanted, live, replace(world.context, now="2030-01-02T11:59:59Z"))
     assert said(answer) == step
-    if isinstance(answer, Action):
+    if isinstance(answer, Action) and answer.verb is Verb.WRITE_RECEIPT:
+        assert answer.run is None  # it is over once it is removed, not before
+        later = replace(world.context, now=f"2030-01-{day}T12:00:01Z")
+        assert said(next_step(wanted, live, written_down(later, live))) == "blocked"
+    elif isinstance(answer, Action):
         assert answer.run is not None
         assert answer.receipt == live.nodes
         assert (answer.run.result, answer.run.born) == ("success" if counts is GOOD else "failure", live.guard.born)

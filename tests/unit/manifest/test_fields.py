@@ -86,7 +86,7 @@ def test_a_wrong_field_of_a_pool(findings: Findings, lines: str, expected: str |
             JOB + "tasks:\n- commandLine: x\n",
             "7:3: tasks[0].id: expected a value for 'id', found none",
         ),
-        (JOB + "lifecycle: {captureLogs: Never}\n", "6:13: lifecycle.captureLogs: 'captureLogs' is not supported by this version"),
+        (JOB + "lifecycle: {captureLogs: never}\n", "6:26: lifecycle.captureLogs: expected 'Never', 'OnFailure' or 'Always', found 'never' (did you mean 'Never'?)"),
         (JOB + "task: []\n", "6:1: task: unknown field 'task' (did you mean 'tasks'?)"),
         (JOB.replace("v1", "v2"), "1:13: apiVersion: expected 'reconciler/v1', found 'reconciler/v2' (did you mean 'reconciler/v1'?)"),
         (JOB.replace("nightly", "nightly run"), "3:18: metadata.name: expected 1 to 64 characters of A-Z, a-z, 0-9, '-' and '_', found 'nightly run'"),
