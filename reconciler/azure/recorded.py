@@ -5,8 +5,8 @@ what reads an account cannot tell the difference. It takes no writes.
 """
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,11 +14,12 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from reconciler.azure.account import NODE_FIELDS, Account, path_of
 from reconciler.errors import Missing, Rejected, TargetError
-from reconciler.model.desired import SPECS, Desired, Wanted
+from reconciler.model.desired import SPECS, Desired, Task, Wanted
 from reconciler.model.field import Spec
 from reconciler.model.job import JobSpec
 from reconciler.model.pool import PoolSpec
 from reconciler.model.schedule import JobScheduleSpec
+from reconciler.model.secrecy import without_keys
 from reconciler.model.table import MASK, Json, without_secrets
 from reconciler.model.task import TaskSpec
 
@@ -73,8 +74,9 @@ async def take(account: Account) -> dict[str, Json]:
 
 
 def secret_free(model: type[Spec] | None, row: Mapping[str, Json]) -> dict[str, Json]:
-    """*row* without what may be secret: what the table says is, and the values of environment variables, which the
-    service returns in clear and nothing says what they hold."""
+    """*row* without what may be secret: what the table says is, the values of environment variables, which the service
+    returns in clear and nothing says what they hold, and what looks like a signature or a key in any text, such as a
+    command line or the message of an error."""
     body = dict(without_secrets(model, row) if model is not None else row)
     return dict(_without_values(body))
 
@@ -86,7 +88,25 @@ def concealed(desired: Desired) -> Desired:
 
 def _hidden(wanted: Wanted) -> Wanted:
     # Digests stay those of what was written: they tell a change of the manifest from drift, and a new run from an old.
-    return replace(wanted, spec=_conceal(SPECS[wanted.key.kind], wanted.spec), origin=wanted)
+    spec = _conceal(SPECS[wanted.key.kind], wanted.spec)
+    return replace(wanted, spec=spec, tasks=_HiddenTasks(wanted.tasks), origin=wanted)
+
+
+@dataclass(frozen=True)
+class _HiddenTasks(Mapping[str, Task]):
+    """The declared tasks as a snapshot would hold them, made when they are looked at."""
+
+    tasks: Mapping[str, Task]
+
+    def __getitem__(self, id_: str) -> Task:
+        task = self.tasks[id_]
+        return Task(task.name, _conceal(TaskSpec, task.spec), task.body)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tasks)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
 
 
 def _conceal(model: type[Spec], normal: Mapping[str, Json]) -> dict[str, Json]:
@@ -104,7 +124,7 @@ def _without_values(value: Json) -> Json:
         return found
     if isinstance(value, list | tuple):
         return [_without_values(item) for item in value]
-    return value
+    return without_keys(value) if isinstance(value, str) else value
 
 
 def _settings(value: Json) -> Json:

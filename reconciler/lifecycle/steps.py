@@ -10,7 +10,7 @@ from reconciler.ledger import Entry, Ledger
 from reconciler.model.desired import SPECS, Key, Kind, Task, Wanted
 from reconciler.model.document import JobLifecycle, ScheduleLifecycle
 from reconciler.model.table import to_wire
-from reconciler.observed import Debt, Guard, Live, Mark, NodeRun, Tenant
+from reconciler.observed import Debt, Guard, Live, Mark, NodeRun, Tenant, prints_of
 
 
 class Verb(StrEnum):
@@ -233,6 +233,7 @@ def marked(wanted: Wanted, context: Context, mark: Mark | None = None) -> Mark:
         orphan=policy.orphan,
         store=store,
         secrets=secrets,
+        hidden=prints_of(wanted.hidden),
     )
 
 

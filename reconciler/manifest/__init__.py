@@ -222,6 +222,7 @@ def _wanted(document: Document, manifest: PoolManifest | JobManifest | JobSchedu
         tasks=_tasks(raw, groups.groups),
         secrets=write_only(SPECS[kind], body),
         secret_paths=secrets.normal_paths(SPECS[kind], raw["spec"], document.secrets),
+        hidden=secrets.setting_names(document),
     )
 
 

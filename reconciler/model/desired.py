@@ -70,7 +70,8 @@ class Wanted:
     *signature* is the keyed digest of *secrets* for the mark, empty without a key.
     *secrets* are the values that the service never returns, by path in the body: they are not in *spec*, and only
     their digest tells a change. *secret_paths* are the places in *spec* and *written* that were given by reference to
-    a secret: compared like any other, and shown nowhere.
+    a secret: compared like any other, and shown nowhere. *hidden* are the names of environment settings, of tasks too,
+    that are given so.
     """
 
     key: Key
@@ -84,6 +85,7 @@ class Wanted:
     secrets: Mapping[Path, Any] = field(default_factory=dict, repr=False)
     signature: str = ""
     secret_paths: frozenset[Path] = frozenset()
+    hidden: frozenset[str] = frozenset()
     origin: "Wanted | None" = field(default=None, repr=False)
     """The manifest as it stands, where *spec* was adapted to what is there (lifecycle.ignoreChanges, a snapshot)."""
 
