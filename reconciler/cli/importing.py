@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from reconciler.cli.options import add_output, add_target
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reconciler.azure import Account
     from reconciler.cli.stack import Target
     from reconciler.importing import Imported
-    from reconciler.model.desired import Key
+    from reconciler.model.desired import Kind
 
 
 def add(commands: Any) -> None:
@@ -29,7 +31,12 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("addresses", metavar="ADDR", nargs="*", help="objects such as pool/NAME, job/NAME")
-    parser.add_argument("--all", action="store_true", help="every pool, schedule and unfinished job of the account")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="every pool, job and schedule of the account, but for what the service made (auto pools, jobs of "
+        "schedules), what is being deleted, and what has ended and is no stack's",
+    )
     parser.add_argument(
         "--from", dest="source", metavar="FILE", help="JSON of objects instead of the account (-: stdin)"
     )
@@ -118,6 +125,7 @@ async def _from_account(arguments: argparse.Namespace, target: "Target") -> "lis
     from reconciler.cli.stack import account, key_of
     from reconciler.errors import UsageError
     from reconciler.importing import manifest_of
+    from reconciler.importing.account import lifecycle_of
     from reconciler.model.desired import Kind
 
     async with account(target) as there:
@@ -130,30 +138,28 @@ async def _from_account(arguments: argparse.Namespace, target: "Target") -> "lis
                 if key.kind is Kind.JOB and ":" in name:
                     made_by = name.partition(":")[0]
                     raise UsageError(f"{address} was made by a schedule: import jobschedule/{made_by} instead")
-                found.append((key, await there.answer(f"{key.kind}s", name)))
+                found.append((key.kind, await there.answer(f"{key.kind}s", name)))
         made = []
-        for key, raw in found:
-            has_tasks = key.kind is Kind.JOB and not arguments.no_tasks
+        for kind, raw in found:
+            has_tasks = kind is Kind.JOB and not arguments.no_tasks
             tasks = await there.rows("jobs", raw["id"], "tasks") if has_tasks else []
             manager = (raw.get("jobManagerTask") or {}).get("id")
-            made.append(manifest_of(key.kind, raw, [task for task in tasks if task["id"] != manager]))
+            own = [task for task in tasks if task["id"] != manager]
+            made.append(manifest_of(kind, raw, own, lifecycle_of(kind, raw)))
         return made
 
 
-async def _everything(there: "Account") -> "list[tuple[Key, dict[str, Any]]]":
-    """All that a manifest could declare: no job that a schedule made, and none that has ended."""
-    from reconciler.model.desired import Key, Kind
+async def _everything(there: "Account") -> "list[tuple[Kind, Mapping[str, Any]]]":
+    """All that a manifest could declare; what is left out is said."""
+    from reconciler.importing.account import choices
+    from reconciler.model.desired import Kind
 
     found = []
-    for kind in Kind:
-        for raw in await there.rows(f"{kind}s"):
-            name, state = raw["id"], str(raw["state"]).lower()
-            if kind is Kind.JOB and ":" in name:
-                continue
-            if state in ("completed", "terminating", "deleting"):
-                print(f"{kind}/{name} is left out: it is {state}; name it to import it", file=sys.stderr)
-                continue
-            found.append((Key.of(kind, name), raw))
+    for choice in choices({kind: await there.rows(f"{kind}s") for kind in Kind}):
+        if choice.left_out is None:
+            found.append((choice.kind, choice.raw))
+        else:
+            print(f"{choice.address} is left out: {choice.left_out}", file=sys.stderr)
     return found
 
 

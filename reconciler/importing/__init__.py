@@ -56,10 +56,15 @@ class Tasks:
 
 
 def manifest_of(
-    kind: Kind, raw: Mapping[str, Json], tasks: Iterable[Mapping[str, Json]] = (), *, tell: bool = False
+    kind: Kind,
+    raw: Mapping[str, Json],
+    tasks: Iterable[Mapping[str, Json]] = (),
+    lifecycle: Mapping[str, Json] | None = None,
+    *,
+    tell: bool = False,
 ) -> Imported:
-    """The manifest of one object in the REST API's form, with its tasks. With *tell* a note names what is left out
-    because the service sets it.
+    """The manifest of one object in the REST API's form, with its tasks and its *lifecycle*. With *tell* a note names
+    what is left out because the service sets it.
 
     Raises UsageError where *raw* has no id.
     """
@@ -77,6 +82,10 @@ def manifest_of(
         "metadata": {"name": name},
         "spec": spec,
     }
+    if lifecycle:
+        document["lifecycle"] = dict(lifecycle)
+    if lifecycle and lifecycle.get("state") == "Completed":
+        notes.append("lifecycle.state is Completed because it has ended: take the line out to have it run anew")
     items = []
     retries = (spec.get("constraints") or {}).get("maxTaskRetryCount", 0)
     for number, task in enumerate(tasks):
