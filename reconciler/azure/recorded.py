@@ -5,6 +5,7 @@ what reads an account cannot tell the difference. It takes no writes.
 """
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -137,17 +138,41 @@ def _without_value(setting: Mapping[str, Json]) -> dict[str, Json]:
     return {name: (MASK if name == "value" else part) for name, part in setting.items()}
 
 
+def check(text: str, name: str) -> Mapping[str, Json]:
+    """The snapshot in *text*, read from the file *name*. Raises TargetError for anything else."""
+    try:
+        snapshot = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TargetError(f"{name} is not a snapshot: {error}") from None
+    if (
+        not isinstance(snapshot, dict)
+        or snapshot.get("kind") != KIND
+        or not isinstance(answers := snapshot.get("answers"), dict)
+    ):
+        raise TargetError(f"{name} is not a snapshot (made by `reconciler snapshot`)")
+    if snapshot.get("format_version") != FORMAT_VERSION:
+        version = snapshot.get("format_version")
+        raise TargetError(f"{name} is a snapshot of format {version}; this version reads {FORMAT_VERSION}")
+    if not isinstance(snapshot.get("endpoint"), str) or not isinstance(at := snapshot.get("at"), str):
+        raise TargetError(f"{name} is not a whole snapshot: it does not say of which account, and when")
+    if not _is_time(at):
+        raise TargetError(f"{name} is not a whole snapshot: expected its time, found {at!r}")
+    if absent := [path for path in map(path_of, _LISTS) if not isinstance(answers.get(path), list)]:
+        raise TargetError(f"{name} is not a whole snapshot: it lacks the account's {', '.join(absent)}")
+    return snapshot
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
 class Recorded(Account):
     """An account that answers from a snapshot."""
 
-    def __init__(self, snapshot: Mapping[str, Json], name: str) -> None:
-        if snapshot.get("kind") != KIND or not isinstance(snapshot.get("answers"), dict):
-            raise TargetError(f"{name} is not a snapshot (made by `reconciler snapshot`)")
-        if snapshot.get("format_version") != FORMAT_VERSION:
-            version = snapshot.get("format_version")
-            raise TargetError(f"{name} is a snapshot of format {version}; this version reads {FORMAT_VERSION}")
-        if not isinstance(snapshot.get("endpoint"), str) or not isinstance(snapshot.get("at"), str):
-            raise TargetError(f"{name} is not a whole snapshot: it does not say of which account, and when")
+    def __init__(self, snapshot: Mapping[str, Json]) -> None:
         self.endpoint = snapshot["endpoint"]
         self.at: str = snapshot["at"]
         self._answers: Mapping[str, Json] = snapshot["answers"]

@@ -55,11 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
     import asyncio
 
     from reconciler.cli.stack import choose_target
+    from reconciler.cli.texts import check_folder
     from reconciler.errors import UsageError
 
     ways = [bool(arguments.addresses), arguments.all, arguments.source is not None]
     if sum(ways) != 1:
         raise UsageError("expected one of: addresses such as pool/NAME, --all, --from FILE")
+    if arguments.out is not None:
+        check_folder("import --out", Path(arguments.out))
     if arguments.source is not None:
         value = _json_of(arguments.source)
         if _wrote_tasks(value, arguments.out):
@@ -72,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not made:
         print("There is nothing to import.", file=sys.stderr)
         return 0
+    made = [_with_what_is_missing(one) for one in made]
     if arguments.out is None:
         from reconciler.importing.text import documents
 
@@ -81,15 +85,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _json_of(name: str) -> Any:
-    import json
+    from reconciler.cli.texts import json_of, read_json
 
-    from reconciler.errors import UsageError
-
-    try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
-        return json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{name}: expected JSON, found something else: {error}") from None
+    hint = "give the output of 'az batch pool show', job show or task list, a body of the REST API, or - for stdin"
+    if name == "-":
+        return json_of("standard input", sys.stdin.read(), hint)
+    return read_json("import --from", name, hint)
 
 
 def _wrote_tasks(value: Any, out: str | None) -> bool:
@@ -106,6 +107,19 @@ def _wrote_tasks(value: Any, out: str | None) -> bool:
         )
     print(section(tasks), end="")
     return True
+
+
+def _with_what_is_missing(made: "Imported") -> "Imported":
+    """With a note for each thing that `validate` will find: a pasted body may lack what a manifest needs."""
+    from dataclasses import replace
+
+    from reconciler.importing.text import document
+    from reconciler.manifest import mistakes
+
+    # The tasks of an account were checked when they were added, and may be very many.
+    bare = {name: value for name, value in made.document.items() if name != "tasks"}
+    found = mistakes(document(replace(made, document=bare, notes=())))
+    return replace(made, notes=(*(f"to do: {one.field}: {one.message}" for one in found), *made.notes))
 
 
 def _pasted(value: Any) -> "list[Imported]":

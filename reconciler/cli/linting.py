@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
+from reconciler.cli.texts import read_text
 from reconciler.errors import Finding, ManifestErrors, UsageError
 from reconciler.lint import QuotaLimits, Severity, lint
 from reconciler.manifest.places import Places
@@ -69,8 +69,8 @@ def read_quotas(path: str) -> QuotaLimits:
     """The quotas in a file that `az batch account show` wrote. Raises UsageError where it holds none."""
     expected = f"--quotas {path}: expected the JSON that 'az batch account show' prints"
     try:
-        given: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+        given: Any = json.loads(read_text("--quotas", path, "give the output of 'az batch account show'"))
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{expected}, found {error}") from error
     body = given.get("properties", given) if isinstance(given, Mapping) else {}
     if not isinstance(body, Mapping):

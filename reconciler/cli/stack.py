@@ -46,23 +46,20 @@ class Snapshot:
     file: str
 
     def __str__(self) -> str:
-        return f"snapshot {self.file} of {self.content.get('endpoint')}, taken {self.content.get('at')}"
+        return f"snapshot {self.file} of {self.content['endpoint']}, taken {self.content['at']}"
 
 
 def load_snapshot(arguments: argparse.Namespace) -> Snapshot:
-    """The snapshot that --live names. Raises TargetError for a file that is none."""
-    import json
+    """The snapshot that --live names. Raises UsageError for a file that cannot be read, TargetError for one that holds
+    something else."""
+    from reconciler.azure.recorded import check
+    from reconciler.cli.texts import read_text
 
     for given, name in ((arguments.endpoint, "--endpoint"), (arguments.account, "--account")):
         if given:
             raise UsageError(f"{name} has no meaning beside --live: the snapshot says which account it is of")
-    try:
-        content = json.loads(Path(arguments.live).read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise TargetError(f"{arguments.live} is not a snapshot: {error}") from None
-    if not isinstance(content, dict):
-        raise TargetError(f"{arguments.live} is not a snapshot (made by `reconciler snapshot`)")
-    return Snapshot(content, arguments.live)
+    text = read_text("--live", arguments.live, f"make one: reconciler snapshot --out {arguments.live}")
+    return Snapshot(check(text, arguments.live), arguments.live)
 
 
 def load_manifests(arguments: argparse.Namespace) -> tuple[Desired, ...]:
@@ -218,7 +215,7 @@ async def account(target: Target | Snapshot) -> "AsyncIterator[Account]":
     if isinstance(target, Snapshot):
         from reconciler.azure.recorded import Recorded
 
-        yield Recorded(target.content, target.file)
+        yield Recorded(target.content)
         return
 
     from reconciler.azure import connect
@@ -250,7 +247,7 @@ def context_of(arguments: argparse.Namespace, stack: Stack) -> Context:
 
 def store_of(target: Target | Snapshot, stack: Stack) -> FolderStore:
     """Where the runs of a stack are remembered."""
-    endpoint = str(target.content.get("endpoint")) if isinstance(target, Snapshot) else target.endpoint
+    endpoint = str(target.content["endpoint"]) if isinstance(target, Snapshot) else target.endpoint
     return FolderStore(state_directory(os.environ), endpoint, stack.name)
 
 

@@ -7,7 +7,7 @@ what they refused, `checks` compares documents and tasks with one another.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -33,7 +33,7 @@ from reconciler.model.groups import Group, Tasks, depends_on
 from reconciler.model.table import normalise, write_only
 from reconciler.model.task import TaskSpec
 
-__all__ = ["load", "load_all", "read_variables"]
+__all__ = ["load", "load_all", "mistakes", "read_variables"]
 
 UNNAMED = "default"
 """The stack of a source that nothing says is complete."""
@@ -128,6 +128,25 @@ def _load(
         stack, wrong = _unwritten_stack(source.folder)
         findings += wrong
     return _Loaded(stack, objects, findings, scope.undeclared(), named)
+
+
+def mistakes(text: str) -> list[Finding]:
+    """What is wrong with a text of manifests that stands in no file yet, whatever its variables and secrets will be."""
+    source = files.Source(files=[files.File("", text)])
+    return sorted(set(_load(source, {}, {}, _AnySetting()).findings))
+
+
+class _AnySetting(Mapping[str, str]):
+    """An environment in which every variable is set."""
+
+    def __getitem__(self, name: str) -> str:
+        return "https://to-be-set"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 def read_variables(path: str) -> dict[str, str]:
