@@ -18,6 +18,7 @@ from reconciler.store import FolderStore, state_directory
 
 if TYPE_CHECKING:
     from reconciler.azure import Account
+    from reconciler.errors import Finding
 
 WORST = (64, 1, 6, 5, 4, 3, 2, 0)
 """Exit codes, the worst first."""
@@ -72,12 +73,18 @@ def load_manifests(arguments: argparse.Namespace) -> tuple[Desired, ...]:
 def load_checked(arguments: argparse.Namespace) -> tuple[Desired, ...]:
     """The same, with the mistakes that lint finds among those of the manifests. Its warnings are for `validate`: a
     plan is read for what will happen."""
-    from reconciler.cli.linting import check_stack
+    from reconciler.cli.linting import check_stacks
 
-    stacks = load_manifests(arguments)
-    for desired in stacks:
-        check_stack(desired)
+    stacks, findings = load_readable(arguments)
+    check_stacks(stacks, findings)
     return stacks
+
+
+def load_readable(arguments: argparse.Namespace) -> "tuple[tuple[Desired, ...], list[Finding]]":
+    """What of them could be read, and the mistakes."""
+    from reconciler.manifest import load_some
+
+    return load_some(arguments.paths, variables=_variables(arguments), environment=os.environ)
 
 
 def the_only(stacks: tuple[Desired, ...], what: str) -> Desired:

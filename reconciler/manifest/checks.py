@@ -31,18 +31,25 @@ _JOB_TASKS: Final[Mapping[str, str | None]] = {
 
 def within(document: Document, model: type[Spec], groups: Groups) -> list[Finding]:
     """Mistakes between the parts of one document."""
-    findings = list(_repeated(document, model, document.value, ()))
+    findings = alone(document, model)
     if document.kind == "Job":
         findings += _exact_tasks(document)
-        written = document.at(("taskGroups",))  # overlays find groups by name
-        findings += _repeated_key(document, "name", written if isinstance(written, list) else [], ("taskGroups",))
-    if document.kind == "Stack":
-        findings += _open_key(document)
     spec = _JOB_SPEC.get(document.kind or "")
     if spec is not None:
         findings += _unprepared(document, spec)
         findings += _task_ids(document, spec, groups)
         findings += _merge(document, groups)
+    return findings
+
+
+def alone(document: Document, model: type[Spec]) -> list[Finding]:
+    """Those of them that no other document could put right, should this one be laid over it."""
+    findings = list(_repeated(document, model, document.value, ()))
+    if document.kind == "Job":
+        written = document.at(("taskGroups",))  # overlays find groups by name
+        findings += _repeated_key(document, "name", written if isinstance(written, list) else [], ("taskGroups",))
+    if document.kind == "Stack":
+        findings += _open_key(document)
     return findings
 
 

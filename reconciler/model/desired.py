@@ -124,7 +124,7 @@ QUOTAS: Final = ("cores", "lowPriorityCores", "pools", "activeJobsAndSchedules")
 class Stack:
     """The ownership set. *prunes* is false where nothing says that the source is complete. *digest_key* is the secret
     from which the key of secret digests is derived; without one the account's key serves. *quotas* are those that the
-    manifest names, by the names in `QUOTAS`."""
+    manifest names, by the names in `QUOTAS`. *refuses_other_pools*: each job has to run on a pool of the stack."""
 
     name: str
     prunes: bool
@@ -133,6 +133,7 @@ class Stack:
     max_deletes: int | None = None
     digest_key: str | None = field(default=None, repr=False)
     quotas: Mapping[str, int] = field(default_factory=dict)
+    refuses_other_pools: bool = False
 
 
 @dataclass(frozen=True)
