@@ -20,7 +20,8 @@ _MOST_ITEMS: Final = {"applicationPackageReferences": 10, "mountConfiguration": 
 
 def check(desired: Desired, *, whole: bool) -> Iterator[Finding]:
     """Ids, then pools, then jobs. Not *whole*: what is absent may be there, and could not be read."""
-    yield from _twins(desired)
+    if whole:  # else the manifests were told of it
+        yield from _twins(desired)
     for pool in pools(desired):
         yield from _formula(pool)
         yield from _sizes(pool)

@@ -96,7 +96,7 @@ def _place(document: Document) -> str:
 
 def _unprepared(document: Document, spec: Path) -> Iterator[Finding]:
     path = (*spec, "jobReleaseTask")
-    if document.at(path) is not None and document.at((*spec, "jobPreparationTask")) is None:
+    if isinstance(document.at(path), dict) and document.at((*spec, "jobPreparationTask")) is None:
         message = "expected a jobPreparationTask beside it, found none: release runs where preparation ran"
         yield document.finding(path, message, of_key=True)
 
