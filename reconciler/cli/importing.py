@@ -136,8 +136,9 @@ def _pasted(value: Any) -> "list[Imported]":
 
 
 async def _from_account(arguments: argparse.Namespace, target: "Target") -> "list[Imported]":
-    from reconciler.cli.stack import account, key_of
-    from reconciler.errors import UsageError
+    from reconciler.cli.addresses import key_of, missing
+    from reconciler.cli.stack import account
+    from reconciler.errors import Missing, UsageError
     from reconciler.importing import manifest_of
     from reconciler.importing.account import lifecycle_of
     from reconciler.model.desired import Kind
@@ -152,7 +153,10 @@ async def _from_account(arguments: argparse.Namespace, target: "Target") -> "lis
                 if key.kind is Kind.JOB and ":" in name:
                     made_by = name.partition(":")[0]
                     raise UsageError(f"{address} was made by a schedule: import jobschedule/{made_by} instead")
-                found.append((key.kind, await there.answer(f"{key.kind}s", name)))
+                try:
+                    found.append((key.kind, await there.answer(f"{key.kind}s", name)))
+                except Missing:
+                    raise missing(await there.observe(), key, name) from None
         made = []
         for kind, raw in found:
             has_tasks = kind is Kind.JOB and not arguments.no_tasks

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from reconciler.cli.addresses import key_of
 from reconciler.errors import ReconcilerError, TargetError, UsageError
 from reconciler.lifecycle.steps import Consents, Context
 from reconciler.model.desired import Desired, Key, Kind, Stack
@@ -234,12 +235,6 @@ async def account(target: Target | Snapshot) -> "AsyncIterator[Account]":
         yield there
 
 
-def listed(observed: Observed, kind: Kind) -> None:
-    """Raise TargetError where the objects of a kind could not be listed: their absence means nothing then."""
-    if kind in observed.unread:
-        raise TargetError(f"the account's {kind}s could not be listed: {observed.unread[kind]}")
-
-
 def context_of(arguments: argparse.Namespace, stack: Stack) -> Context:
     """Whose objects are kept and what a person agreed to. `--replace` is bound to incarnations by `bind_replace`."""
     consents = Consents(
@@ -277,15 +272,6 @@ def bind_replace(
             raise UsageError(f"--replace {text}: {why}, so nothing would be created in its place")
         found.add((key, live.guard.born))
     return replace(context, consents=replace(context.consents, replace=frozenset(found)))
-
-
-def key_of(address: str) -> Key:
-    """The object at an address such as job/NAME. Raises UsageError for a text that is none."""
-    kind, slash, name = address.partition("/")
-    if kind not in set(Kind) or not slash or not name or "/" in name:
-        known = ", ".join(f"{kind}/NAME" for kind in Kind)
-        raise UsageError(f"expected an address ({known}), found {address!r}")
-    return Key.of(Kind(kind), name)
 
 
 def _job_key(text: str) -> Key:
