@@ -6,7 +6,7 @@ preparation and release per node, counts) is None until somebody asked for it.
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Self
@@ -19,6 +19,9 @@ MARK = "reconciler"
 PRINT: Final = 3
 """Characters by which a mark tells a node from the others of its pool: ids of nodes have 72, and how long the value of
 a metadata item may be is not known."""
+EVERY: Final = "*" * PRINT
+MOST_PRINTS: Final = 32
+"""Names that a mark tells apart; of more it says that every one may be meant."""
 
 
 CAPTURES: Final[Mapping[str, str]] = {"Never": "n", "OnFailure": "", "Always": "a"}
@@ -49,7 +52,9 @@ class Mark:
     nodes that we took off scheduling: those we put back, and no others. *store* names the store whose ledger
     remembers the jobs of the stack that have a time to live. *retried* says for which manifest failed tasks were
     reactivated; while that is going on `@` and the end of the last of them follow. *secrets* is the keyed digest of
-    the values written that the service never returns.
+    the values written that the service never returns. *hidden* holds the prints of the names of environment settings
+    that the manifest gives by reference to a secret, which the service returns in clear: whoever reads the account to
+    write manifests of it knows them for secrets.
     """
 
     stack: str
@@ -65,6 +70,7 @@ class Mark:
     store: str = ""
     retried: str = ""
     secrets: str = ""
+    hidden: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         flags = f"{'k' if self.keep else ''}{'h' if self.hold else ''}{'o' if self.orphan else ''}"
@@ -76,6 +82,7 @@ class Mark:
             "store": self.store,
             "re": self.retried,
             "secrets": self.secrets,
+            "hidden": "".join(sorted(self.hidden)),
         }
         return text + "".join(f";{name}={value}" for name, value in more.items() if value)
 
@@ -87,7 +94,7 @@ class Mark:
         if version != "v1" or not values.get("stack"):
             return None
         flags = values.get("policy", "")
-        aside = values.get("aside", "")
+        aside, hidden = values.get("aside", ""), values.get("hidden", "")
         return cls(
             stack=values["stack"],
             spec=values.get("spec", ""),
@@ -98,22 +105,42 @@ class Mark:
             orphan="o" in flags,
             capture=next((name for name, flag in CAPTURES.items() if flag and flag in flags), "OnFailure"),
             written=_time(values.get("written", "")),
-            aside=frozenset(aside[at : at + PRINT] for at in range(0, len(aside), PRINT)),
+            aside=_prints(aside),
             store=values.get("store", ""),
             retried=values.get("re", ""),
             secrets=values.get("secrets", ""),
+            hidden=_prints(hidden),
         )
+
+    def hides(self, setting: str) -> bool:
+        """Whether the manifest gave the environment setting of this name by reference to a secret."""
+        return EVERY in self.hidden or print_of(setting) in self.hidden
 
     def same_policy(self, other: "Mark") -> bool:
         """Whether *other* need not be written for its own sake: for its policies, a missing digest (an adopted object
-        has none), or another store."""
+        has none), other settings that are secrets, or another store."""
         same_store = not other.store or other.store == self.store
         return (
             same_store
+            and self.hidden == other.hidden
             and bool(other.spec or not self.spec)
             and (self.keep, self.hold, self.orphan, self.capture)
             == (other.keep, other.hold, other.orphan, other.capture)
         )
+
+
+def print_of(text: str) -> str:
+    """A few characters by which a mark knows an id or a name again."""
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())[:PRINT].decode("ascii")
+
+
+def prints_of(names: Collection[str]) -> frozenset[str]:
+    """The prints of *names*; of too many for a mark, the one that stands for every name."""
+    return frozenset(map(print_of, names)) if len(names) <= MOST_PRINTS else frozenset({EVERY})
+
+
+def _prints(text: str) -> frozenset[str]:
+    return frozenset(text[at : at + PRINT] for at in range(0, len(text), PRINT))
 
 
 def _time(text: str) -> str:
@@ -309,7 +336,7 @@ class LiveNode:
 
     @property
     def print(self) -> str:
-        return base64.urlsafe_b64encode(hashlib.sha256(self.id.encode()).digest())[:PRINT].decode("ascii")
+        return print_of(self.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ what reads an account cannot tell the difference. It takes no writes.
 """
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import replace
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,11 +15,12 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from reconciler.azure.account import NODE_FIELDS, Account, path_of
 from reconciler.errors import Missing, Rejected, TargetError
-from reconciler.model.desired import SPECS, Desired, Wanted
+from reconciler.model.desired import SPECS, Desired, Task, Wanted
 from reconciler.model.field import Spec
 from reconciler.model.job import JobSpec
 from reconciler.model.pool import PoolSpec
 from reconciler.model.schedule import JobScheduleSpec
+from reconciler.model.secrecy import without_keys
 from reconciler.model.table import MASK, Json, without_secrets
 from reconciler.model.task import TaskSpec
 
@@ -73,8 +75,9 @@ async def take(account: Account) -> dict[str, Json]:
 
 
 def secret_free(model: type[Spec] | None, row: Mapping[str, Json]) -> dict[str, Json]:
-    """*row* without what may be secret: what the table says is, and the values of environment variables, which the
-    service returns in clear and nothing says what they hold."""
+    """*row* without what may be secret: what the table says is, the values of environment variables, which the service
+    returns in clear and nothing says what they hold, and what looks like a signature or a key in any text, such as a
+    command line or the message of an error."""
     body = dict(without_secrets(model, row) if model is not None else row)
     return dict(_without_values(body))
 
@@ -86,7 +89,25 @@ def concealed(desired: Desired) -> Desired:
 
 def _hidden(wanted: Wanted) -> Wanted:
     # Digests stay those of what was written: they tell a change of the manifest from drift, and a new run from an old.
-    return replace(wanted, spec=_conceal(SPECS[wanted.key.kind], wanted.spec), origin=wanted)
+    spec = _conceal(SPECS[wanted.key.kind], wanted.spec)
+    return replace(wanted, spec=spec, tasks=_HiddenTasks(wanted.tasks), origin=wanted)
+
+
+@dataclass(frozen=True)
+class _HiddenTasks(Mapping[str, Task]):
+    """The declared tasks as a snapshot would hold them, made when they are looked at."""
+
+    tasks: Mapping[str, Task]
+
+    def __getitem__(self, id_: str) -> Task:
+        task = self.tasks[id_]
+        return Task(task.name, _conceal(TaskSpec, task.spec), task.body)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tasks)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
 
 
 def _conceal(model: type[Spec], normal: Mapping[str, Json]) -> dict[str, Json]:
@@ -104,7 +125,7 @@ def _without_values(value: Json) -> Json:
         return found
     if isinstance(value, list | tuple):
         return [_without_values(item) for item in value]
-    return value
+    return without_keys(value) if isinstance(value, str) else value
 
 
 def _settings(value: Json) -> Json:
@@ -117,17 +138,41 @@ def _without_value(setting: Mapping[str, Json]) -> dict[str, Json]:
     return {name: (MASK if name == "value" else part) for name, part in setting.items()}
 
 
+def check(text: str, name: str) -> Mapping[str, Json]:
+    """The snapshot in *text*, read from the file *name*. Raises TargetError for anything else."""
+    try:
+        snapshot = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TargetError(f"{name} is not a snapshot: {error}") from None
+    if (
+        not isinstance(snapshot, dict)
+        or snapshot.get("kind") != KIND
+        or not isinstance(answers := snapshot.get("answers"), dict)
+    ):
+        raise TargetError(f"{name} is not a snapshot (made by `reconciler snapshot`)")
+    if snapshot.get("format_version") != FORMAT_VERSION:
+        version = snapshot.get("format_version")
+        raise TargetError(f"{name} is a snapshot of format {version}; this version reads {FORMAT_VERSION}")
+    if not isinstance(snapshot.get("endpoint"), str) or not isinstance(at := snapshot.get("at"), str):
+        raise TargetError(f"{name} is not a whole snapshot: it does not say of which account, and when")
+    if not _is_time(at):
+        raise TargetError(f"{name} is not a whole snapshot: expected its time, found {at!r}")
+    if absent := [path for path in map(path_of, _LISTS) if not isinstance(answers.get(path), list)]:
+        raise TargetError(f"{name} is not a whole snapshot: it lacks the account's {', '.join(absent)}")
+    return snapshot
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
 class Recorded(Account):
     """An account that answers from a snapshot."""
 
-    def __init__(self, snapshot: Mapping[str, Json], name: str) -> None:
-        if snapshot.get("kind") != KIND or not isinstance(snapshot.get("answers"), dict):
-            raise TargetError(f"{name} is not a snapshot (made by `reconciler snapshot`)")
-        if snapshot.get("format_version") != FORMAT_VERSION:
-            version = snapshot.get("format_version")
-            raise TargetError(f"{name} is a snapshot of format {version}; this version reads {FORMAT_VERSION}")
-        if not isinstance(snapshot.get("endpoint"), str) or not isinstance(snapshot.get("at"), str):
-            raise TargetError(f"{name} is not a whole snapshot: it does not say of which account, and when")
+    def __init__(self, snapshot: Mapping[str, Json]) -> None:
         self.endpoint = snapshot["endpoint"]
         self.at: str = snapshot["at"]
         self._answers: Mapping[str, Json] = snapshot["answers"]

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from reconciler.cli.options import add_output, add_target
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reconciler.azure import Account
     from reconciler.cli.stack import Target
     from reconciler.importing import Imported
-    from reconciler.model.desired import Key
+    from reconciler.model.desired import Kind
 
 
 def add(commands: Any) -> None:
@@ -29,7 +31,12 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("addresses", metavar="ADDR", nargs="*", help="objects such as pool/NAME, job/NAME")
-    parser.add_argument("--all", action="store_true", help="every pool, schedule and unfinished job of the account")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="every pool, job and schedule of the account, but for what the service made (auto pools, jobs of "
+        "schedules), what is being deleted, and what has ended and is no stack's",
+    )
     parser.add_argument(
         "--from", dest="source", metavar="FILE", help="JSON of objects instead of the account (-: stdin)"
     )
@@ -48,11 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
     import asyncio
 
     from reconciler.cli.stack import choose_target
+    from reconciler.cli.texts import check_folder
     from reconciler.errors import UsageError
 
     ways = [bool(arguments.addresses), arguments.all, arguments.source is not None]
     if sum(ways) != 1:
         raise UsageError("expected one of: addresses such as pool/NAME, --all, --from FILE")
+    if arguments.out is not None:
+        check_folder("import --out", Path(arguments.out))
     if arguments.source is not None:
         value = _json_of(arguments.source)
         if _wrote_tasks(value, arguments.out):
@@ -65,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not made:
         print("There is nothing to import.", file=sys.stderr)
         return 0
+    made = [_with_what_is_missing(one) for one in made]
     if arguments.out is None:
         from reconciler.importing.text import documents
 
@@ -74,15 +85,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _json_of(name: str) -> Any:
-    import json
+    from reconciler.cli.texts import json_of, read_json
 
-    from reconciler.errors import UsageError
-
-    try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
-        return json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{name}: expected JSON, found something else: {error}") from None
+    hint = "give the output of 'az batch pool show', job show or task list, a body of the REST API, or - for stdin"
+    if name == "-":
+        return json_of("standard input", sys.stdin.read(), hint)
+    return read_json("import --from", name, hint)
 
 
 def _wrote_tasks(value: Any, out: str | None) -> bool:
@@ -101,6 +109,19 @@ def _wrote_tasks(value: Any, out: str | None) -> bool:
     return True
 
 
+def _with_what_is_missing(made: "Imported") -> "Imported":
+    """With a note for each thing that `validate` will find: a pasted body may lack what a manifest needs."""
+    from dataclasses import replace
+
+    from reconciler.importing.text import document
+    from reconciler.manifest import mistakes
+
+    # The tasks of an account were checked when they were added, and may be very many.
+    bare = {name: value for name, value in made.document.items() if name != "tasks"}
+    found = mistakes(document(replace(made, document=bare, notes=())))
+    return replace(made, notes=(*(f"to do: {one.field}: {one.message}" for one in found), *made.notes))
+
+
 def _pasted(value: Any) -> "list[Imported]":
     """Manifests; of a list, jobs that a schedule made are left out, as with --all."""
     from reconciler.importing import pasted, schedule_of, things
@@ -115,9 +136,11 @@ def _pasted(value: Any) -> "list[Imported]":
 
 
 async def _from_account(arguments: argparse.Namespace, target: "Target") -> "list[Imported]":
-    from reconciler.cli.stack import account, key_of
-    from reconciler.errors import UsageError
+    from reconciler.cli.addresses import key_of, missing
+    from reconciler.cli.stack import account
+    from reconciler.errors import Missing, UsageError
     from reconciler.importing import manifest_of
+    from reconciler.importing.account import lifecycle_of
     from reconciler.model.desired import Kind
 
     async with account(target) as there:
@@ -130,30 +153,31 @@ async def _from_account(arguments: argparse.Namespace, target: "Target") -> "lis
                 if key.kind is Kind.JOB and ":" in name:
                     made_by = name.partition(":")[0]
                     raise UsageError(f"{address} was made by a schedule: import jobschedule/{made_by} instead")
-                found.append((key, await there.answer(f"{key.kind}s", name)))
+                try:
+                    found.append((key.kind, await there.answer(f"{key.kind}s", name)))
+                except Missing:
+                    raise missing(await there.observe(), key, name) from None
         made = []
-        for key, raw in found:
-            has_tasks = key.kind is Kind.JOB and not arguments.no_tasks
+        for kind, raw in found:
+            has_tasks = kind is Kind.JOB and not arguments.no_tasks
             tasks = await there.rows("jobs", raw["id"], "tasks") if has_tasks else []
             manager = (raw.get("jobManagerTask") or {}).get("id")
-            made.append(manifest_of(key.kind, raw, [task for task in tasks if task["id"] != manager]))
+            own = [task for task in tasks if task["id"] != manager]
+            made.append(manifest_of(kind, raw, own, lifecycle_of(kind, raw)))
         return made
 
 
-async def _everything(there: "Account") -> "list[tuple[Key, dict[str, Any]]]":
-    """All that a manifest could declare: no job that a schedule made, and none that has ended."""
-    from reconciler.model.desired import Key, Kind
+async def _everything(there: "Account") -> "list[tuple[Kind, Mapping[str, Any]]]":
+    """All that a manifest could declare; what is left out is said."""
+    from reconciler.importing.account import choices
+    from reconciler.model.desired import Kind
 
     found = []
-    for kind in Kind:
-        for raw in await there.rows(f"{kind}s"):
-            name, state = raw["id"], str(raw["state"]).lower()
-            if kind is Kind.JOB and ":" in name:
-                continue
-            if state in ("completed", "terminating", "deleting"):
-                print(f"{kind}/{name} is left out: it is {state}; name it to import it", file=sys.stderr)
-                continue
-            found.append((Key.of(kind, name), raw))
+    for choice in choices({kind: await there.rows(f"{kind}s") for kind in Kind}):
+        if choice.left_out is None:
+            found.append((choice.kind, choice.raw))
+        else:
+            print(f"{choice.address} is left out: {choice.left_out}", file=sys.stderr)
     return found
 
 

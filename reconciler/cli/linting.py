@@ -1,12 +1,12 @@
 """Lint as the commands run it: places found, errors raised with those of the manifests, warnings handed back."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
+from reconciler.cli.texts import read_text
 from reconciler.errors import Finding, ManifestErrors, UsageError
 from reconciler.lint import QuotaLimits, Severity, lint
 from reconciler.manifest.places import Places
@@ -32,31 +32,38 @@ _DECLARED: Final = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class Warned:
-    """A warning, and the address of what it is about."""
+    """A warning or a hint, and the address of what it is about."""
 
     finding: Finding
     address: str
+    severity: Severity
 
 
-def check_stack(desired: Desired, *, limits: QuotaLimits | None = None, strict: bool = False) -> tuple[Warned, ...]:
-    """The warnings of lint. Raises ManifestErrors with its errors; with *strict* every warning is one.
+def check_stacks(
+    stacks: Iterable[Desired], findings: Iterable[Finding], *, limits: QuotaLimits | None = None, strict: bool = False
+) -> list[tuple[Warned, ...]]:
+    """What lint has to remark on each stack. Raises ManifestErrors with *findings*, those of the manifests, and lint's
+    errors about what is without a mistake; with *strict* every warning is an error.
 
     *limits* are quotas as the account has them; one that it does not tell is what the Stack says.
     """
-    found = lint(desired, _known(desired.stack, limits), datetime.now(UTC))
+    errors = list(findings)
+    whole = not errors
     places = Places()
-    errors: list[Finding] = []
-    warnings: list[Warned] = []
-    for one in found:
-        place = places.find(one.source, one.path)
-        finding = Finding(place.path, place.line, place.column, field_path(one.path), one.message)
-        if strict or one.severity is Severity.ERROR:
-            errors.append(finding)
-        else:
-            warnings.append(Warned(finding, one.address))
+    remarks = []
+    for desired in stacks:
+        warned = []
+        for one in lint(desired, _known(desired.stack, limits), datetime.now(UTC), whole=whole):
+            place = places.find(one.source, one.path)
+            finding = Finding(place.path, place.line, place.column, field_path(one.path), one.message)
+            if one.severity is Severity.ERROR or (strict and one.severity is Severity.WARNING):
+                errors.append(finding)
+            else:
+                warned.append(Warned(finding, one.address, one.severity))
+        remarks.append(tuple(sorted(warned)))
     if errors:
         raise ManifestErrors(errors)
-    return tuple(sorted(warnings))
+    return remarks
 
 
 def _known(stack: Stack, limits: QuotaLimits | None) -> QuotaLimits | None:
@@ -69,8 +76,8 @@ def read_quotas(path: str) -> QuotaLimits:
     """The quotas in a file that `az batch account show` wrote. Raises UsageError where it holds none."""
     expected = f"--quotas {path}: expected the JSON that 'az batch account show' prints"
     try:
-        given: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+        given: Any = json.loads(read_text("--quotas", path, "give the output of 'az batch account show'"))
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{expected}, found {error}") from error
     body = given.get("properties", given) if isinstance(given, Mapping) else {}
     if not isinstance(body, Mapping):

@@ -52,12 +52,24 @@ def run(arguments: argparse.Namespace) -> int:
 
     job, node = JOB.fullmatch(arguments.address), NODE.fullmatch(arguments.address)
     if not job and not node:
-        raise UsageError(f"expected job/NAME or node/POOL/NODE:PATH, found {arguments.address!r}")
+        found = f"found {arguments.address!r}{_meant(arguments.address)}"
+        raise UsageError(f"expected job/NAME or node/POOL/NODE:PATH, {found}")
     if node and (arguments.task or arguments.node or arguments.file):
         raise UsageError("--task, --node and --file go with job/NAME")
     target = choose_target(arguments)
     print(f"Target: {target}", file=sys.stderr)
     return asyncio.run(_logs(arguments, job, node, target))
+
+
+def _meant(address: str) -> str:
+    from reconciler.cli.addresses import near_address
+
+    kind, _, name = address.partition("/")
+    if kind == "pool" and name and "/" not in name:
+        return f" (files of its nodes: 'node/{name}/*:PATH')"
+    if kind == "jobschedule":
+        return " (logs are those of its jobs: see 'reconciler status' for their names)"
+    return near_address(address)
 
 
 async def _logs(
@@ -73,31 +85,35 @@ async def _logs(
 
 
 async def _node_files(there: "Account", pool: str, wanted: str, path: str) -> int:
-    from reconciler.cli.stack import listed
+    from reconciler.cli.addresses import missing, some
     from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
+    from reconciler.observed import short
 
     observed = await there.observe()
-    listed(observed, Kind.POOL)
-    live = observed.pools.get(Key.of(Kind.POOL, pool))
+    key = Key.of(Kind.POOL, pool)
+    live = observed.pools.get(key)
     if live is None:
-        raise NotThere(f"there is no pool/{pool}")
-    nodes = [node.id for node in await there.nodes(live) if wanted == "*" or node.id.startswith(wanted)]
+        raise missing(observed, key, pool)
+    known = [node.id for node in await there.nodes(live)]
+    nodes = [node for node in known if wanted == "*" or node.startswith(wanted)]
+    if not known:
+        raise NotThere(f"pool/{live.name} has no nodes")
     if not nodes:
-        raise NotThere(f"pool/{live.name} has no node{'s' if wanted == '*' else f' {wanted}'}")
+        raise NotThere(f"pool/{live.name} has no node {wanted}: it has {some(map(short, known))}")
     return await _print_each([(f"{path} on {node}", there.node_file(live.name, node, path)) for node in nodes])
 
 
 async def _job_files(there: "Account", name: str, arguments: argparse.Namespace) -> int:
-    from reconciler.cli.stack import listed
+    from reconciler.cli.addresses import missing, nearest
     from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
 
     observed = await there.observe()
-    listed(observed, Kind.JOB)
-    job = observed.jobs.get(Key.of(Kind.JOB, name))
+    key = Key.of(Kind.JOB, name)
+    job = observed.jobs.get(key)
     if job is None:
-        raise NotThere(f"there is no job/{name}")
+        raise missing(observed, key, name)
     names = (arguments.file,) if arguments.file else STREAMS
     if arguments.task in ("preparation", "release"):
         return await _run_files(there, job, arguments.task, names, arguments.node)
@@ -111,7 +127,11 @@ async def _job_files(there: "Account", name: str, arguments: argparse.Namespace)
     ]
     if not chosen:
         which = f"task {arguments.task}" if arguments.task else "task"
-        raise NotThere(f"{job.address} has no {which} that ran{f' on {arguments.node}' if arguments.node else ''}")
+        near = nearest(arguments.task or "", [task.name for task in tasks if task.node])
+        meant = f" (did you mean '{near}'?)" if near and near.lower() != arguments.task.lower() else ""
+        raise NotThere(
+            f"{job.address} has no {which} that ran{f' on {arguments.node}' if arguments.node else ''}{meant}"
+        )
     found = [
         (f"task {task.name} on {task.node}: {name}", there.task_file(job.name, task.name, name))
         for task in sorted(chosen, key=lambda task: task.id)

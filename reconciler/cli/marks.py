@@ -52,7 +52,8 @@ def add(commands: Any) -> None:
 
 def adopt(arguments: argparse.Namespace) -> int:
     """Mark the objects, each as its manifest says."""
-    from reconciler.cli.stack import choose_target, key_of, load_checked, the_only
+    from reconciler.cli.addresses import key_of
+    from reconciler.cli.stack import choose_target, load_checked, the_only
     from reconciler.errors import UsageError
 
     arguments.paths = arguments.manifests
@@ -108,7 +109,8 @@ def _source(entry: "Entry") -> str:
 
 def orphan(arguments: argparse.Namespace) -> int:
     """Take the marks off."""
-    from reconciler.cli.stack import choose_target, key_of
+    from reconciler.cli.addresses import key_of
+    from reconciler.cli.stack import choose_target
 
     keys = [key_of(address) for address in arguments.addresses]
     target = choose_target(arguments)
@@ -117,7 +119,8 @@ def orphan(arguments: argparse.Namespace) -> int:
 
 
 async def _orphan(arguments: argparse.Namespace, keys: "list[Key]", target: "Target") -> int:
-    from reconciler.cli.stack import account, listed
+    from reconciler.cli.addresses import listed, missing
+    from reconciler.cli.stack import account
     from reconciler.lifecycle.ownership import orphan as step_of
     from reconciler.lifecycle.steps import Action
     from reconciler.model.desired import Kind
@@ -135,7 +138,8 @@ async def _orphan(arguments: argparse.Namespace, keys: "list[Key]", target: "Tar
             live = observed.get(key)
             if live is None or live.mark is None:
                 refused = True
-                print(f"  ! {address}: {'there is no such object' if live is None else 'it belongs to no stack'}")
+                absent = missing(observed, key, address.partition("/")[2])
+                print(f"  ! {address}: {absent if live is None else 'it belongs to no stack'}")
                 continue
             if isinstance(live, LiveJob) and live.schedule is not None:
                 refused = True

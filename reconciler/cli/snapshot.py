@@ -26,7 +26,10 @@ def run(arguments: argparse.Namespace) -> int:
     import asyncio
 
     from reconciler.cli.stack import choose_target
+    from reconciler.cli.texts import check_place
 
+    if arguments.out is not None:
+        check_place("snapshot --out", Path(arguments.out))
     target = choose_target(arguments)
     print(f"Target: {target}", file=sys.stderr)
     text = json.dumps(asyncio.run(_take(target)), indent=1, ensure_ascii=False) + "\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from reconciler.cli.addresses import key_of
 from reconciler.errors import ReconcilerError, TargetError, UsageError
 from reconciler.lifecycle.steps import Consents, Context
 from reconciler.model.desired import Desired, Key, Kind, Stack
@@ -18,6 +19,7 @@ from reconciler.store import FolderStore, state_directory
 
 if TYPE_CHECKING:
     from reconciler.azure import Account
+    from reconciler.errors import Finding
 
 WORST = (64, 1, 6, 5, 4, 3, 2, 0)
 """Exit codes, the worst first."""
@@ -46,23 +48,20 @@ class Snapshot:
     file: str
 
     def __str__(self) -> str:
-        return f"snapshot {self.file} of {self.content.get('endpoint')}, taken {self.content.get('at')}"
+        return f"snapshot {self.file} of {self.content['endpoint']}, taken {self.content['at']}"
 
 
 def load_snapshot(arguments: argparse.Namespace) -> Snapshot:
-    """The snapshot that --live names. Raises TargetError for a file that is none."""
-    import json
+    """The snapshot that --live names. Raises UsageError for a file that cannot be read, TargetError for one that holds
+    something else."""
+    from reconciler.azure.recorded import check
+    from reconciler.cli.texts import read_text
 
     for given, name in ((arguments.endpoint, "--endpoint"), (arguments.account, "--account")):
         if given:
             raise UsageError(f"{name} has no meaning beside --live: the snapshot says which account it is of")
-    try:
-        content = json.loads(Path(arguments.live).read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise TargetError(f"{arguments.live} is not a snapshot: {error}") from None
-    if not isinstance(content, dict):
-        raise TargetError(f"{arguments.live} is not a snapshot (made by `reconciler snapshot`)")
-    return Snapshot(content, arguments.live)
+    text = read_text("--live", arguments.live, f"make one: reconciler snapshot --out {arguments.live}")
+    return Snapshot(check(text, arguments.live), arguments.live)
 
 
 def load_manifests(arguments: argparse.Namespace) -> tuple[Desired, ...]:
@@ -75,12 +74,18 @@ def load_manifests(arguments: argparse.Namespace) -> tuple[Desired, ...]:
 def load_checked(arguments: argparse.Namespace) -> tuple[Desired, ...]:
     """The same, with the mistakes that lint finds among those of the manifests. Its warnings are for `validate`: a
     plan is read for what will happen."""
-    from reconciler.cli.linting import check_stack
+    from reconciler.cli.linting import check_stacks
 
-    stacks = load_manifests(arguments)
-    for desired in stacks:
-        check_stack(desired)
+    stacks, findings = load_readable(arguments)
+    check_stacks(stacks, findings)
     return stacks
+
+
+def load_readable(arguments: argparse.Namespace) -> "tuple[tuple[Desired, ...], list[Finding]]":
+    """What of them could be read, and the mistakes."""
+    from reconciler.manifest import load_some
+
+    return load_some(arguments.paths, variables=_variables(arguments), environment=os.environ)
 
 
 def the_only(stacks: tuple[Desired, ...], what: str) -> Desired:
@@ -218,7 +223,7 @@ async def account(target: Target | Snapshot) -> "AsyncIterator[Account]":
     if isinstance(target, Snapshot):
         from reconciler.azure.recorded import Recorded
 
-        yield Recorded(target.content, target.file)
+        yield Recorded(target.content)
         return
 
     from reconciler.azure import connect
@@ -228,12 +233,6 @@ async def account(target: Target | Snapshot) -> "AsyncIterator[Account]":
     proxies = any(os.environ.get(name) for name in PROXIES) and not target.local
     async with connect(target.endpoint, target.account, target.key, use_proxies=proxies) as there:
         yield there
-
-
-def listed(observed: Observed, kind: Kind) -> None:
-    """Raise TargetError where the objects of a kind could not be listed: their absence means nothing then."""
-    if kind in observed.unread:
-        raise TargetError(f"the account's {kind}s could not be listed: {observed.unread[kind]}")
 
 
 def context_of(arguments: argparse.Namespace, stack: Stack) -> Context:
@@ -250,7 +249,7 @@ def context_of(arguments: argparse.Namespace, stack: Stack) -> Context:
 
 def store_of(target: Target | Snapshot, stack: Stack) -> FolderStore:
     """Where the runs of a stack are remembered."""
-    endpoint = str(target.content.get("endpoint")) if isinstance(target, Snapshot) else target.endpoint
+    endpoint = str(target.content["endpoint"]) if isinstance(target, Snapshot) else target.endpoint
     return FolderStore(state_directory(os.environ), endpoint, stack.name)
 
 
@@ -273,15 +272,6 @@ def bind_replace(
             raise UsageError(f"--replace {text}: {why}, so nothing would be created in its place")
         found.add((key, live.guard.born))
     return replace(context, consents=replace(context.consents, replace=frozenset(found)))
-
-
-def key_of(address: str) -> Key:
-    """The object at an address such as job/NAME. Raises UsageError for a text that is none."""
-    kind, slash, name = address.partition("/")
-    if kind not in set(Kind) or not slash or not name or "/" in name:
-        known = ", ".join(f"{kind}/NAME" for kind in Kind)
-        raise UsageError(f"expected an address ({known}), found {address!r}")
-    return Key.of(Kind(kind), name)
 
 
 def _job_key(text: str) -> Key:

@@ -1,10 +1,9 @@
 """`reconciler status`: sync and health of each object; job/NAME shows preparation and release of every node."""
 
 import argparse
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.options import add_output, add_target, add_variables
 
@@ -13,8 +12,6 @@ if TYPE_CHECKING:
     from reconciler.cli.stack import Target
     from reconciler.ledger import Evidence
     from reconciler.model.desired import Desired, Key
-
-ADDRESS: Final = re.compile(r"(pool|job|jobschedule)/([A-Za-z0-9_:-]+)")
 
 
 def add(commands: Any) -> None:
@@ -34,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     from reconciler.cli.stack import choose_target, each, load_manifests, signed_by
     from reconciler.errors import UsageError
 
-    addresses = [text for text in arguments.paths if ADDRESS.fullmatch(text) and not Path(text).exists()]
+    addresses = [text for text in arguments.paths if _is_address(text)]
     if addresses and len(arguments.paths) > 1:
         raise UsageError("expected one address such as job/NAME, or manifests")
 
@@ -45,6 +42,21 @@ def run(arguments: argparse.Namespace) -> int:
         return asyncio.run(_status(desired, addresses[0] if addresses else None, target))
 
     return each(load_manifests(arguments), show) if arguments.paths and not addresses else show(None, "")
+
+
+def _is_address(text: str) -> bool:
+    """Whether this is an address and no path. Raises UsageError for what is neither, but looks like one of them."""
+    from reconciler.cli.addresses import KINDS, near_address
+    from reconciler.errors import UsageError
+    from reconciler.model.desired import Kind
+
+    kind, slash, name = text.partition("/")
+    if Path(text).exists() or not slash or not name or "/" in name or kind in ("", ".", "..") or Path(kind).exists():
+        return False
+    if kind in set(Kind):
+        return True
+    found = f"found {text!r}: no file, and {kind!r} is no kind{near_address(text)}"
+    raise UsageError(f"expected manifests, or an address ({KINDS}), {found}")
 
 
 async def _status(desired: "Desired | None", address: str | None, target: "Target") -> int:
@@ -132,15 +144,14 @@ def _detail(live: object) -> str:
 
 
 async def _pool(there: "Account", name: str, _: "Target") -> int:
-    from reconciler.cli.stack import listed
-    from reconciler.errors import NotThere
+    from reconciler.cli.addresses import missing
     from reconciler.model.desired import Key, Kind
 
     observed = await there.observe()
-    listed(observed, Kind.POOL)
-    pool = observed.pools.get(Key.of(Kind.POOL, name))
+    key = Key.of(Kind.POOL, name)
+    pool = observed.pools.get(key)
     if pool is None:
-        raise NotThere(f"there is no pool/{name}")
+        raise missing(observed, key, name)
     print(f"{pool.address}: {_detail(pool)}")
     for text in pool.resize_errors:
         print(f"! resize: {text}")
@@ -151,16 +162,15 @@ async def _pool(there: "Account", name: str, _: "Target") -> int:
 
 
 async def _schedule(there: "Account", name: str, _: "Target") -> int:
-    from reconciler.cli.stack import listed
-    from reconciler.errors import NotThere
+    from reconciler.cli.addresses import listed, missing
     from reconciler.model.desired import Key, Kind
 
     observed = await there.observe()
-    listed(observed, Kind.JOB_SCHEDULE)
     listed(observed, Kind.JOB)
-    schedule = observed.schedules.get(Key.of(Kind.JOB_SCHEDULE, name))
+    key = Key.of(Kind.JOB_SCHEDULE, name)
+    schedule = observed.schedules.get(key)
     if schedule is None:
-        raise NotThere(f"there is no jobschedule/{name}")
+        raise missing(observed, key, name)
     print(f"{schedule.address}: {_detail(schedule)}")
     if schedule.children:
         rows = [(job.name, job.state, job.ended or "-") for job in schedule.children]
@@ -171,18 +181,19 @@ async def _schedule(there: "Account", name: str, _: "Target") -> int:
 async def _job(there: "Account", name: str, target: "Target") -> int:
     from dataclasses import replace
 
-    from reconciler.cli.stack import listed
+    from reconciler.cli.addresses import listed, missing
     from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
     from reconciler.status import node_problems, outcome, task_problems
 
     observed = await there.observe()
-    listed(observed, Kind.JOB)
     key = Key.of(Kind.JOB, name)
     job, kept = observed.jobs.get(key), await _receipts(target, key)
     if job is None:
-        left = f"; it left {', '.join(map(str, kept.values()))}" if kept else ""
-        raise NotThere(f"there is no job/{name}{left}")
+        if kept:
+            listed(observed, Kind.JOB)
+            raise NotThere(f"there is no job/{name}; it left {', '.join(map(str, kept.values()))}")
+        raise missing(observed, key, name)
     runs, counts = await there.node_runs(job), await there.task_counts(job)
     job = replace(job, nodes=runs, counts=counts, tasks=await there.tasks(job) if counts.failed else {})
     ended = f" ({job.terminate_reason})" if job.terminate_reason else ""

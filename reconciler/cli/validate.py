@@ -1,4 +1,10 @@
-"""`reconciler validate`: are the manifests right? Offline."""
+"""`reconciler validate`: are the manifests right? Offline.
+
+Every mistake of every file is said in one run: file, line, column, field, what was expected. Exit 64 with errors. A
+warning may be meant so; --strict makes an error of it. A hint is no fault: a job on a pool that no manifest here
+declares is one, since the pool may be somebody else's, as a Kubernetes object may name a Secret of others. For a stack
+that brings its own pools, `spec.undeclaredPools: Refuse` in the Stack makes it an error, in plan and apply, too.
+"""
 
 import argparse
 import json
@@ -15,10 +21,15 @@ if TYPE_CHECKING:
 
 def add(commands: Any) -> None:
     """Register the command."""
-    parser = commands.add_parser("validate", help="check manifests, offline", description=__doc__)
+    parser = commands.add_parser(
+        "validate",
+        help="check manifests, offline",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_paths(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text")
-    parser.add_argument("--strict", action="store_true", help="take every warning for an error")
+    parser.add_argument("--strict", action="store_true", help="take every warning for an error; hints stay hints")
     parser.add_argument(
         "--quotas", metavar="FILE", help="also check that the account can hold it: output of 'az batch account show'"
     )
@@ -28,38 +39,40 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load everything; say what was found."""
-    from reconciler.cli.linting import check_stack, read_quotas
-    from reconciler.cli.stack import load_manifests, the_only
+    from reconciler.cli.linting import check_stacks, read_quotas
+    from reconciler.cli.stack import load_readable, the_only
     from reconciler.errors import ManifestErrors
 
     limits = read_quotas(arguments.quotas) if arguments.quotas else None
     try:
-        stacks = load_manifests(arguments)
+        stacks, findings = load_readable(arguments)
         if arguments.format == "json":
             the_only(stacks, "--format json")
-        found = [(one, check_stack(one, limits=limits, strict=arguments.strict)) for one in stacks]
+        found = check_stacks(stacks, findings, limits=limits, strict=arguments.strict)
     except ManifestErrors as errors:
         if arguments.format == "text":
             raise
         print(_json(errors))
         return 64
-    for desired, warnings in found:
-        _tell(arguments, desired, warnings)
+    for desired, remarks in zip(stacks, found, strict=True):
+        _tell(arguments, desired, remarks)
     return 0
 
 
-def _tell(arguments: argparse.Namespace, desired: "Desired", warnings: "tuple[Warned, ...]") -> None:
+def _tell(arguments: argparse.Namespace, desired: "Desired", remarks: "tuple[Warned, ...]") -> None:
     kinds = [str(key.kind) for key in desired.objects]
     tasks = sum(len(wanted.tasks) for wanted in desired.objects.values())
     if arguments.format == "json":
-        findings = [{**_finding(one.finding, "warning"), "address": one.address} for one in warnings]
+        findings = [{**_finding(one.finding, one.severity), "address": one.address} for one in remarks]
         answer = {"valid": True, "findings": findings, "stack": desired.stack.name, "objects": len(kinds)}
         print(json.dumps(answer, indent=2))
         return
-    for one in warnings:
-        print(f"warning: {one.finding}", file=sys.stderr)
+    for one in remarks:
+        print(f"{one.severity}: {one.finding}", file=sys.stderr)
     counts = [(kinds.count(name), name) for name in dict.fromkeys(["pool", "job", *kinds])]
-    counts += [(tasks, "task"), *([(len(warnings), "warning")] if warnings else [])]
+    severities = [str(one.severity) for one in remarks]
+    counts += [(tasks, "task")]
+    counts += [(severities.count(name), name) for name in ("warning", "hint") if name in severities]
     parts = ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)
     print(f"Valid: stack '{desired.stack.name}', {parts}.")
 

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 from reconciler.errors import UsageError
 from reconciler.importing import arm, spelling
-from reconciler.importing.secrets import referenced
+from reconciler.importing.secrets import Keeping, referenced
 from reconciler.model import duration, moment
 from reconciler.model.desired import SPECS, Kind
 from reconciler.model.document import API_VERSION
 from reconciler.model.field import Compare, Spec
 from reconciler.model.table import Field, Json, strip_read_only, table, without_defaults
 from reconciler.model.task import TaskSpec
-from reconciler.observed import MARK
+from reconciler.observed import MARK, Mark
 
 KINDS: Final = {Kind.POOL: "Pool", Kind.JOB: "Job", Kind.JOB_SCHEDULE: "JobSchedule"}
 _SIGNS: Final = {
@@ -56,10 +56,15 @@ class Tasks:
 
 
 def manifest_of(
-    kind: Kind, raw: Mapping[str, Json], tasks: Iterable[Mapping[str, Json]] = (), *, tell: bool = False
+    kind: Kind,
+    raw: Mapping[str, Json],
+    tasks: Iterable[Mapping[str, Json]] = (),
+    lifecycle: Mapping[str, Json] | None = None,
+    *,
+    tell: bool = False,
 ) -> Imported:
-    """The manifest of one object in the REST API's form, with its tasks. With *tell* a note names what is left out
-    because the service sets it.
+    """The manifest of one object in the REST API's form, with its tasks and its *lifecycle*. With *tell* a note names
+    what is left out because the service sets it.
 
     Raises UsageError where *raw* has no id.
     """
@@ -67,28 +72,42 @@ def manifest_of(
     if not isinstance(name, str) or not name:
         raise UsageError(f"expected the JSON of a {KINDS[kind]} with its id, found none")
     model = SPECS[kind]
-    spec, notes = _body(
-        model, {key: value for key, value in raw.items() if key != "id"}, f"{kind}_{name}", "spec", tell=tell
-    )
+    mark = mark_in(raw)
+    keeping = Keeping(f"{kind}_{name}", mark.hides) if mark is not None else Keeping(f"{kind}_{name}")
+    rest = {key: value for key, value in raw.items() if key != "id"}
+    spec, notes = _body(model, rest, keeping, "spec", tell=tell)
     document: dict[str, Json] = {
         "apiVersion": API_VERSION,
         "kind": KINDS[kind],
         "metadata": {"name": name},
         "spec": spec,
     }
+    if lifecycle:
+        document["lifecycle"] = dict(lifecycle)
+    if lifecycle and lifecycle.get("state") == "Completed":
+        notes.append("lifecycle.state is Completed because it has ended: take the line out to have it run anew")
     items = []
     retries = (spec.get("constraints") or {}).get("maxTaskRetryCount", 0)
     for number, task in enumerate(tasks):
-        item, wrong = _body(TaskSpec, task, f"{kind}_{name}", f"tasks[{number}]")
+        item, wrong = _body(TaskSpec, task, keeping, f"tasks[{number}]")
         notes += wrong
         items.append(_without_inherited(item, retries))
     if items:
         document["tasks"] = items
-    return Imported(kind, name, document, tuple(dict.fromkeys(notes)))
+    return Imported(kind, name, document, tuple(dict.fromkeys([*notes, *keeping.notes])))
+
+
+def mark_in(raw: Mapping[str, Json]) -> Mark | None:
+    """The mark of an object in the REST API's form, or as a tool prints it; None without one that can be read."""
+    items = raw.get("metadata")
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, dict) and str(item.get("name")).lower() == MARK:
+            return Mark.parse(str(item.get("value")))
+    return None
 
 
 def _body(
-    model: type[Spec], raw: Mapping[str, Json], owner: str, where: str, *, tell: bool = False
+    model: type[Spec], raw: Mapping[str, Json], keeping: Keeping, where: str, *, tell: bool = False
 ) -> tuple[dict[str, Json], list[str]]:
     spelled = spelling.rest(model, raw)
     body, dropped = strip_read_only(model, spelled)
@@ -96,8 +115,8 @@ def _body(
     body, unknown = _known(model, body, where)
     if "metadata" in body:
         body["metadata"] = [item for item in body["metadata"] if item["name"].lower() != MARK]
-    body, secret = referenced(model, without_defaults(model, body), owner, where)
-    return ordered(model, body), notes + unknown + secret
+    body = referenced(model, without_defaults(model, body), where, keeping)
+    return ordered(model, body), notes + unknown
 
 
 def _left_out(model: type[Spec], dropped: Iterable[str], where: str, *, tell: bool) -> list[str]:
@@ -219,11 +238,12 @@ def tasks_of(value: Any) -> Tasks | None:
     notes: list[str] = []
     jobs = {_job_of(thing) for thing in found}
     job = jobs.pop() if len(jobs) == 1 else ""
+    keeping = Keeping(f"job_{job}")
     for number, thing in enumerate(found):
-        item, wrong = _body(TaskSpec, spelling.respelled_top(thing), f"job_{job}", f"tasks[{number}]")
+        item, wrong = _body(TaskSpec, spelling.respelled_top(thing), keeping, f"tasks[{number}]")
         items.append(item)
         notes += wrong
-    return Tasks(job, tuple(items), tuple(dict.fromkeys(notes)))
+    return Tasks(job, tuple(items), tuple(dict.fromkeys([*notes, *keeping.notes])))
 
 
 def is_task(thing: Any) -> bool:

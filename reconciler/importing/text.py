@@ -1,14 +1,12 @@
 """Manifests as YAML text: block style, the order given, long and many-lined texts as they are read best."""
 
-import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
 from reconciler.importing import Imported, Tasks
-
-_REFERENCE: Final = re.compile(r"\$\$\{|\$\{(?=var\.|env\.)")
+from reconciler.importing.secrets import Composed, escaped
 
 
 class _Writer(yaml.SafeDumper):
@@ -57,4 +55,6 @@ def _escaped(value: Any) -> Any:
         return {key: _escaped(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_escaped(item) for item in value]
-    return _REFERENCE.sub(r"$\g<0>", value) if isinstance(value, str) else value
+    if isinstance(value, Composed):
+        return str(value)
+    return escaped(value) if isinstance(value, str) else value

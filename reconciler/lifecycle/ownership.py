@@ -8,7 +8,7 @@ from reconciler.lifecycle.policies import policy_of
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb
 from reconciler.model.desired import SPECS, Kind, Wanted
 from reconciler.model.table import to_wire
-from reconciler.observed import Live, Mark
+from reconciler.observed import Live, Mark, prints_of
 
 KEPT: Final = "kept: lifecycle.preventDestroy (remove the line, then destroy it while its manifest is there)"
 
@@ -52,6 +52,7 @@ def marked(wanted: Wanted, context: Context, mark: Mark | None = None) -> Mark:
         capture=policy.capture,
         store=store,
         secrets=secrets,
+        hidden=prints_of(wanted.hidden),
     )
 
 

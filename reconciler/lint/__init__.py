@@ -19,14 +19,20 @@ __all__ = ["HORIZON", "Finding", "Path", "QuotaLimits", "Severity", "lint"]
 
 
 def lint(
-    desired: Desired, limits: QuotaLimits | None, now: datetime, *, horizon: timedelta = HORIZON
+    desired: Desired,
+    limits: QuotaLimits | None,
+    now: datetime,
+    *,
+    horizon: timedelta = HORIZON,
+    whole: bool = True,
 ) -> tuple[Finding, ...]:
-    """Everything found, by source and path. *now* is aware; signatures should outlast it by *horizon*.
+    """Everything found, by source and path. *now* is aware; signatures should outlast it by *horizon*. Not *whole*:
+    some objects could not be read, so that nothing is missed that may be one of them.
 
     The same remark on several tasks of a job comes once, with their number: a template makes thousands of them.
     """
     found = chain(
-        objects.check(desired),
+        objects.check(desired, whole=whole),
         dependencies.check(desired),
         commands.check(desired),
         preparation.check(desired),

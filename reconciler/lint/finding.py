@@ -12,10 +12,11 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 class Severity(StrEnum):
-    """An error cannot work; a warning may be meant so."""
+    """An error cannot work; a warning may be meant so; a hint is no fault, and nothing takes it for one."""
 
     ERROR = "error"
     WARNING = "warning"
+    HINT = "hint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,9 @@ class Part:
 
     def error(self, message: str, *names: str | int) -> Finding:
         return Finding(Severity.ERROR, self.address, self.wanted.source, (*self.path, *names), message)
+
+    def hint(self, message: str, *names: str | int) -> Finding:
+        return Finding(Severity.HINT, self.address, self.wanted.source, (*self.path, *names), message)
 
     def warning(self, message: str, *names: str | int) -> Finding:
         return Finding(Severity.WARNING, self.address, self.wanted.source, (*self.path, *names), message)

@@ -1,6 +1,7 @@
 """Checks of single pools and jobs, and of jobs against the pool they run on where that is declared here."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Final
 
 from reconciler import formula
@@ -17,16 +18,18 @@ _MOST_ITEMS: Final = {"applicationPackageReferences": 10, "mountConfiguration": 
 """D:batch-quota-limit, D:virtual-file-mount."""
 
 
-def check(desired: Desired) -> Iterator[Finding]:
-    """Ids, then pools, then jobs."""
-    yield from _twins(desired)
+def check(desired: Desired, *, whole: bool) -> Iterator[Finding]:
+    """Ids, then pools, then jobs. Not *whole*: what is absent may be there, and could not be read."""
+    if whole:  # else the manifests were told of it
+        yield from _twins(desired)
     for pool in pools(desired):
         yield from _formula(pool)
         yield from _sizes(pool)
         if (start := pool.part("startTask")) is not None:
             yield from _on_pool(start, pool)
     for job in jobs(desired):
-        yield from _pool_of(job)
+        if whole:
+            yield from _pool_of(desired, job)
         if job.pool is not None:
             for task in (*job.own_tasks, *job.tasks):
                 yield from _on_pool(task, job.pool)
@@ -63,12 +66,20 @@ def _sizes(pool: Part) -> Iterator[Finding]:
             yield pool.error(f"expected at most {most} items, found {len(items)}", name)
 
 
-def _pool_of(job: Job) -> Iterator[Finding]:
+def _pool_of(desired: Desired, job: Job) -> Iterator[Finding]:
     """A pool that nobody declares here may be somebody else's; the job would wait for it without an end."""
     pool_id = job.part.get("poolInfo", "poolId")
-    if job.pool is None and isinstance(pool_id, str):
-        message = f"expected a pool declared here, found {pool_id!r}: its tasks wait until somebody makes it"
-        yield job.part.warning(message, "poolInfo", "poolId")
+    if job.pool is not None or not isinstance(pool_id, str):
+        return
+    names = {wanted.key.id: wanted.name for wanted in desired.objects.values() if wanted.key.kind is Kind.POOL}
+    near = get_close_matches(pool_id.lower(), names, n=1)
+    meant = f" (did you mean {names[near[0]]!r}?)" if near else ""
+    if desired.stack.refuses_other_pools:
+        rule = "expected a pool that this stack declares (spec.undeclaredPools: Refuse)"
+        yield job.part.error(f"{rule}, found {pool_id!r}{meant}", "poolInfo", "poolId")
+    else:
+        message = f"pool {pool_id!r} is not declared here{meant}: its tasks wait until somebody makes it"
+        yield job.part.hint(message, "poolInfo", "poolId")
 
 
 def _twins(desired: Desired) -> Iterator[Finding]:

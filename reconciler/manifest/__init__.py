@@ -7,8 +7,8 @@ what they refused, `checks` compares documents and tasks with one another.
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 from pydantic import ValidationError
@@ -33,7 +33,7 @@ from reconciler.model.groups import Group, Tasks, depends_on
 from reconciler.model.table import normalise, write_only
 from reconciler.model.task import TaskSpec
 
-__all__ = ["load", "load_all", "read_variables"]
+__all__ = ["load", "load_all", "load_some", "mistakes", "read_variables"]
 
 UNNAMED = "default"
 """The stack of a source that nothing says is complete."""
@@ -59,19 +59,29 @@ def load_all(
     is `load`. A value given to a variable goes to each Stack that declares it. Raises ManifestErrors with the findings
     of all of them.
     """
+    stacks, findings = load_some(paths, variables=variables, environment=environment)
+    if findings:
+        raise ManifestErrors(findings)
+    return stacks
+
+
+def load_some(
+    paths: Sequence[str], *, variables: Mapping[str, str], environment: Mapping[str, str]
+) -> tuple[tuple[Desired, ...], list[Finding]]:
+    """The same, with the findings beside it: where there are any, the objects without a mistake, for others to look at
+    in the same run."""
     source = files.read(paths)
     parsed = {file.path: text.parse(file) for file in source.files}
     owners = division.folders(source, parsed)
     if len(owners) < 2:
-        return (_load(source, parsed, variables, environment).desired(),)
+        one = _load(source, parsed, variables, environment)
+        return (one.readable(),), [*one.findings, *one.undeclared]
     parts, findings = division.divided(source, owners)
     loaded = [_load(part, parsed, variables, environment) for part in parts]
     findings += division.everywhere([one.undeclared for one in loaded])
     findings += division.same_names([one.document for one in loaded if one.document is not None])
     findings += (finding for one in loaded for finding in one.findings)
-    if findings:
-        raise ManifestErrors(findings)
-    return tuple(sorted((replace(one, undeclared=[]).desired() for one in loaded), key=lambda one: one.stack.name))
+    return tuple(sorted((one.readable() for one in loaded), key=lambda one: one.stack.name)), findings
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,12 @@ class _Loaded:
         """All of it. Raises ManifestErrors."""
         if self.findings or self.undeclared or self.stack is None:
             raise ManifestErrors([*self.findings, *self.undeclared])
-        return Desired(self.stack, {key: self.objects[key] for key in sorted(self.objects)})
+        return self.readable()
+
+    def readable(self) -> Desired:
+        """What has no mistake in it."""
+        stack = self.stack if self.stack is not None else Stack(UNNAMED, prunes=False)
+        return Desired(stack, {key: self.objects[key] for key in sorted(self.objects)})
 
 
 def _load(
@@ -101,14 +116,15 @@ def _load(
     source = overlay.read(read, parsed)
     findings = list(source.findings)
     stacks = [document for document in source.documents if document.kind == "Stack"]
-    scope = Variables.of(stacks, variables, environment, all_read=source.complete)
+    scope = Variables.of(stacks, variables, environment, all_read=source.complete, baseless=source.baseless)
     findings += scope.unfit(stacks)
     for document in source.documents:
         findings += scope.substitute(document)
     named = stacks[-1] if stacks else None
-    if source.baseless:
-        return _Loaded(None, {}, findings, scope.undeclared(), named)
     documents = overlay.with_defaults(overlay.merge(source.layers))
+    if source.baseless:
+        findings += chain.from_iterable(_patch(document, environment) for document in documents)
+        return _Loaded(None, {}, [*findings, *checks.between(documents)], scope.undeclared(), named)
     stack: Stack | None = None
     objects: dict[Key, Wanted] = {}
     for document in documents:
@@ -128,6 +144,25 @@ def _load(
         stack, wrong = _unwritten_stack(source.folder)
         findings += wrong
     return _Loaded(stack, objects, findings, scope.undeclared(), named)
+
+
+def mistakes(text: str) -> list[Finding]:
+    """What is wrong with a text of manifests that stands in no file yet, whatever its variables and secrets will be."""
+    source = files.Source(files=[files.File("", text)])
+    return sorted(set(_load(source, {}, {}, _AnySetting()).findings))
+
+
+class _AnySetting(Mapping[str, str]):
+    """An environment in which every variable is set."""
+
+    def __getitem__(self, name: str) -> str:
+        return "https://to-be-set"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 def read_variables(path: str) -> dict[str, str]:
@@ -168,6 +203,22 @@ def _validate(document: Document, groups: Groups) -> tuple[object, list[Finding]
     return (None if wrong else manifest), wrong
 
 
+def _patch(document: Document, environment: Mapping[str, str]) -> list[Finding]:
+    """What is wrong with a document that may be laid over another, which is missing: that may have what is absent here,
+    and the part that is to be taken away."""
+    model = MANIFESTS.get(document.kind) if document.kind is not None else None
+    if model is None:
+        return _kind(document)
+    if overlay.PATCH in document.value:
+        return []
+    findings = secrets.resolve(document, model, environment) + checks.alone(document, model)
+    try:
+        model.model_validate(document.value)
+    except ValidationError as error:
+        findings += explain(document, model, error, is_patch=True)
+    return findings
+
+
 def _kind(document: Document) -> list[Finding]:
     value = document.value.get("kind")
     if document.is_refused(("kind",)):
@@ -190,6 +241,7 @@ def _stack(manifest: StackManifest) -> Stack:
         max_deletes=manifest.spec.limits.deletes,
         digest_key=manifest.spec.digestKey,
         quotas={name: limit for name in QUOTAS if (limit := getattr(manifest.spec.limits, name)) is not None},
+        refuses_other_pools=manifest.spec.undeclaredPools == "Refuse",
     )
 
 
@@ -222,6 +274,7 @@ def _wanted(document: Document, manifest: PoolManifest | JobManifest | JobSchedu
         tasks=_tasks(raw, groups.groups),
         secrets=write_only(SPECS[kind], body),
         secret_paths=secrets.normal_paths(SPECS[kind], raw["spec"], document.secrets),
+        hidden=secrets.setting_names(document),
     )
 
 

@@ -31,18 +31,25 @@ _JOB_TASKS: Final[Mapping[str, str | None]] = {
 
 def within(document: Document, model: type[Spec], groups: Groups) -> list[Finding]:
     """Mistakes between the parts of one document."""
-    findings = list(_repeated(document, model, document.value, ()))
+    findings = alone(document, model)
     if document.kind == "Job":
         findings += _exact_tasks(document)
-        written = document.at(("taskGroups",))  # overlays find groups by name
-        findings += _repeated_key(document, "name", written if isinstance(written, list) else [], ("taskGroups",))
-    if document.kind == "Stack":
-        findings += _open_key(document)
     spec = _JOB_SPEC.get(document.kind or "")
     if spec is not None:
         findings += _unprepared(document, spec)
         findings += _task_ids(document, spec, groups)
         findings += _merge(document, groups)
+    return findings
+
+
+def alone(document: Document, model: type[Spec]) -> list[Finding]:
+    """Those of them that no other document could put right, should this one be laid over it."""
+    findings = list(_repeated(document, model, document.value, ()))
+    if document.kind == "Job":
+        written = document.at(("taskGroups",))  # overlays find groups by name
+        findings += _repeated_key(document, "name", written if isinstance(written, list) else [], ("taskGroups",))
+    if document.kind == "Stack":
+        findings += _open_key(document)
     return findings
 
 
@@ -89,7 +96,7 @@ def _place(document: Document) -> str:
 
 def _unprepared(document: Document, spec: Path) -> Iterator[Finding]:
     path = (*spec, "jobReleaseTask")
-    if document.at(path) is not None and document.at((*spec, "jobPreparationTask")) is None:
+    if isinstance(document.at(path), dict) and document.at((*spec, "jobPreparationTask")) is None:
         message = "expected a jobPreparationTask beside it, found none: release runs where preparation ran"
         yield document.finding(path, message, of_key=True)
 

@@ -29,13 +29,21 @@ _MEANT: Final[Mapping[str, tuple[type, ...]]] = {"int_type": (int,), "float_type
 """What a text without its quotes would have to be."""
 
 
-def explain(document: Document, model: type[Spec], error: ValidationError) -> list[Finding]:
-    """A finding for each thing the model refused, but for places that have one already."""
+def explain(document: Document, model: type[Spec], error: ValidationError, *, is_patch: bool = False) -> list[Finding]:
+    """A finding for each thing the model refused, but for places that have one already. A patch may leave out anything,
+    and take lines and items away."""
     return [
         explain_detail(document, model, detail)
         for detail in error.errors(include_url=False)
-        if not document.is_refused(detail["loc"])
+        if not document.is_refused(detail["loc"]) and not (is_patch and _may_be_meant(detail))
     ]
+
+
+def _may_be_meant(detail: ErrorDetails) -> bool:
+    """Whether this may be right once the document is laid over another: absent parts, lines taken away (null), and
+    rules about what stands beside something."""
+    is_rule = detail["type"] == "expected" and isinstance(detail["input"], dict)
+    return detail["type"] == "missing" or detail["input"] is None or is_rule or detail["loc"][-1:] == ("$patch",)
 
 
 def explain_detail(document: Document, model: type[Spec], error: ErrorDetails, *, below: Path = ()) -> Finding:

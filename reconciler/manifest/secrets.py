@@ -22,6 +22,7 @@ from reconciler.model.table import Path as NormalPath
 LARGEST: Final = 64 * 1024
 """Bytes of one secret."""
 _REFERENCE: Final = "secretRef"
+_SETTINGS: Final = ("environmentSettings", "commonEnvironmentSettings")
 _WHERE: Final = "a password, key, signature or URL, or the value of an environment setting"
 
 
@@ -46,6 +47,12 @@ def resolve(document: Document, model: type[Spec], environment: Mapping[str, str
 def normal_paths(model: type[Spec], spec: Raw, secrets: Mapping[Path, str]) -> frozenset[NormalPath]:
     """Where the *secrets* below `spec` are in its normalised form: items of keyed lists by key, others by position."""
     return frozenset(_normal_path(model, spec, path[1:]) for path in secrets if path[:1] == ("spec",))
+
+
+def setting_names(document: Document) -> frozenset[str]:
+    """Names of the environment settings whose values are references to secrets, wherever they stand."""
+    settings = ((*path[:-1], "name") for path in document.secrets if len(path) > 2 and path[-3] in _SETTINGS)
+    return frozenset(str(document.at(path)) for path in settings)
 
 
 def _normal_path(model: type[Spec], spec: Raw, path: Path) -> NormalPath:

@@ -44,10 +44,18 @@ class Variables:
     broken: frozenset[str]
     given: Mapping[str, str]
     environment: Mapping[str, str]
+    baseless: bool = False
+    """A base is missing, which may declare any other."""
 
     @classmethod
     def of(
-        cls, stacks: Sequence[Document], given: Mapping[str, str], environment: Mapping[str, str], *, all_read: bool
+        cls,
+        stacks: Sequence[Document],
+        given: Mapping[str, str],
+        environment: Mapping[str, str],
+        *,
+        all_read: bool,
+        baseless: bool = False,
     ) -> "Variables":
         """Those that *stacks* declare, the Stack of a base before the one laid over it. Reads leniently: what is wrong
         with a declaration is for the model to say."""
@@ -61,11 +69,11 @@ class Variables:
                     declared[name] = default.replace(_LITERAL, "${") if isinstance(default, str) else None
                 if not isinstance(declaration, dict) or not isinstance(default, str | None):
                     broken.add(name)
-        return cls(declared if stacks or all_read else None, frozenset(broken), given, environment)
+        return cls(declared if stacks or all_read else None, frozenset(broken), given, environment, baseless)
 
     def undeclared(self) -> list[Finding]:
         """A finding for each value that was given to a variable nobody declares."""
-        if self.declared is None:
+        if self.declared is None or self.baseless:
             return []
         expected = "expected a variable that the Stack declares in spec.variables, found one it does not"
         return [
@@ -83,7 +91,7 @@ class Variables:
                     continue
                 value = self.given.get(name, self.declared[name])
                 source = f"--var {name}" if name in self.given else "its default"
-                if value is None and declaration.get("required") is True:
+                if value is None and declaration.get("required") is True and not self.baseless:
                     message = f"expected a value, found neither a default nor --var {name}=VALUE"
                     findings.append(stack.finding((*DECLARATIONS, name), message))
                 elif value is not None and (expected := _misfit(declaration, value)):
@@ -131,10 +139,14 @@ class Variables:
     def _variable(self, name: str) -> str:
         if self.declared is None or name in self.broken:
             raise _UnknownError
+        if name not in self.declared and self.baseless:
+            raise _UnknownError
         if name not in self.declared:
             hint = did_you_mean(name, self.declared)
             raise _UnknownError(f"expected a variable that a Stack declares, found '${{var.{name}}}'{hint}")
         value = self.given.get(name, self.declared[name])
+        if value is None and self.baseless:
+            raise _UnknownError
         if value is None:
             raise _UnknownError(
                 f"expected a value for '${{var.{name}}}', found neither a default nor --var {name}=VALUE"

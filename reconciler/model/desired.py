@@ -70,7 +70,8 @@ class Wanted:
     *signature* is the keyed digest of *secrets* for the mark, empty without a key.
     *secrets* are the values that the service never returns, by path in the body: they are not in *spec*, and only
     their digest tells a change. *secret_paths* are the places in *spec* and *written* that were given by reference to
-    a secret: compared like any other, and shown nowhere.
+    a secret: compared like any other, and shown nowhere. *hidden* are the names of environment settings, of tasks too,
+    that are given so.
     """
 
     key: Key
@@ -84,6 +85,7 @@ class Wanted:
     secrets: Mapping[Path, Any] = field(default_factory=dict, repr=False)
     signature: str = ""
     secret_paths: frozenset[Path] = frozenset()
+    hidden: frozenset[str] = frozenset()
     origin: "Wanted | None" = field(default=None, repr=False)
     """The manifest as it stands, where *spec* was adapted to what is there (lifecycle.ignoreChanges, a snapshot)."""
 
@@ -122,7 +124,7 @@ QUOTAS: Final = ("cores", "lowPriorityCores", "pools", "activeJobsAndSchedules")
 class Stack:
     """The ownership set. *prunes* is false where nothing says that the source is complete. *digest_key* is the secret
     from which the key of secret digests is derived; without one the account's key serves. *quotas* are those that the
-    manifest names, by the names in `QUOTAS`."""
+    manifest names, by the names in `QUOTAS`. *refuses_other_pools*: each job has to run on a pool of the stack."""
 
     name: str
     prunes: bool
@@ -131,6 +133,7 @@ class Stack:
     max_deletes: int | None = None
     digest_key: str | None = field(default=None, repr=False)
     quotas: Mapping[str, int] = field(default_factory=dict)
+    refuses_other_pools: bool = False
 
 
 @dataclass(frozen=True)

@@ -333,6 +333,12 @@ class StackSpec(Spec):
         json_schema_extra={"x-secret": True},
     )
 
+    undeclaredPools: Literal["Allow", "Refuse"] = Field(
+        default="Allow",
+        description="What to think of a job on a pool that no manifest of the stack declares. `Allow`: it is somebody "
+        "else's, and `validate` mentions it; `Refuse`: a mistake.",
+    )
+
     unsupported: ClassVar[dict[str, str]] = dict.fromkeys(("guards", "store"), NOT_YET)
 
 

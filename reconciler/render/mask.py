@@ -4,7 +4,6 @@ Three rules, each on top of the one before: what the field table calls a secret,
 a secret, and what looks like a signature or a key inside any text.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,21 +11,17 @@ from typing import Any, Final
 from reconciler.diff import FieldChange
 from reconciler.model.desired import SPECS
 from reconciler.model.field import Spec
+from reconciler.model.secrecy import without_keys
 from reconciler.model.table import MASK, Normal, Path, without_secrets
 from reconciler.plan import Entry
 
-_IN_URL: Final = re.compile(r"(?i)([?&](?:sig|sas|token|key|code|password|secret)=)[^&\s'\"]+")
-_USER_INFO: Final = re.compile(r"(://[^/\s:@]+:)[^@/\s]+@")
-_ACCOUNT_KEY: Final = re.compile(r"(?i)((?:AccountKey|SharedAccessSignature|SharedAccessKey)=)[^;\s'\"]+")
 _SETTINGS: Final = frozenset({"environmentSettings", "commonEnvironmentSettings"})
 
 
 def masked(value: Any) -> Any:
     """The value with every secret-looking part replaced; lists and mappings all the way down."""
     if isinstance(value, str):
-        value = _IN_URL.sub(rf"\1{MASK}", value)
-        value = _USER_INFO.sub(rf"\1{MASK}@", value)
-        return _ACCOUNT_KEY.sub(rf"\1{MASK}", value)
+        return without_keys(value)
     if isinstance(value, Mapping):
         return {key: masked(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

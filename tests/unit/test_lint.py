@@ -1,6 +1,7 @@
 """What lint finds over a whole stack, and what it leaves alone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,9 +61,23 @@ def test_a_stack_that_is_well_has_no_findings(world: Any) -> None:
 
 def test_findings_say_where_and_how_bad(world: Any) -> None:
     (one,) = lint(world.desired(job(world, poolInfo={"poolId": "elsewhere"})), None, NOW)
-    assert (one.severity, one.address, one.source) == (Severity.WARNING, "job/j", Source("m.yaml", 1, 1))
+    assert (one.severity, one.address, one.source) == (Severity.HINT, "job/j", Source("m.yaml", 1, 1))
     assert one.path == ("spec", "poolInfo", "poolId")
-    assert one.message == "expected a pool declared here, found 'elsewhere': its tasks wait until somebody makes it"
+    assert one.message == "pool 'elsewhere' is not declared here: its tasks wait until somebody makes it"
+
+
+def test_a_pool_that_is_nearly_one_of_ours_is_named(world: Any) -> None:
+    (one,) = lint(world.desired(world.pool("render"), job(world, poolInfo={"poolId": "rendr"})), None, NOW)
+    assert one.message.endswith("is not declared here (did you mean 'render'?): its tasks wait until somebody makes it")
+
+
+def test_a_stack_may_refuse_pools_of_others(world: Any) -> None:
+    desired = world.desired(job(world, poolInfo={"poolId": "elsewhere"}))
+    strict = replace(desired, stack=replace(desired.stack, refuses_other_pools=True))
+    (one,) = lint(strict, None, NOW)
+    assert one.severity is Severity.ERROR
+    assert one.message.startswith("expected a pool that this stack declares (spec.undeclaredPools: Refuse), found 'el")
+    assert lint(strict, None, NOW, whole=False) == ()  # it may be one that could not be read
 
 
 @pytest.mark.documented("common rules of ids")

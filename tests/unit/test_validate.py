@@ -60,6 +60,55 @@ def test_strict_makes_an_error_of_it(stack: Path, capsys: pytest.CaptureFixture[
     assert err.splitlines()[1:] == ["1 error in the manifests."]
 
 
+def test_a_pool_of_others_is_a_hint_that_strict_leaves_alone_and_a_stack_may_refuse(
+    stack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = STACK.replace("$HOME", "home").replace("poolId: p", "poolId: theirs")
+    stack.write_text(text)
+    assert main(["validate", str(stack), "--strict"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "Valid: stack 's', 1 pool, 1 job, 2 tasks, 1 hint.\n"
+    assert err == (
+        f"hint: {stack}:20:22: spec.poolInfo.poolId: pool 'theirs' is not declared here: its tasks wait until somebody "
+        "makes it\n"
+    )
+    assert main(["validate", str(stack), "--format", "json"]) == 0
+    assert [one["severity"] for one in json.loads(capsys.readouterr().out)["findings"]] == ["hint"]
+    stack.write_text(text.replace("{name: s}\n", "{name: s}\nspec: {undeclaredPools: Refuse}\n", 1))
+    for command in (["validate", str(stack)], ["plan", str(stack)]):
+        assert main(command) == 64
+        assert "21:22: spec.poolInfo.poolId: expected a pool that this stack declares" in capsys.readouterr().err
+
+
+def test_mistakes_of_form_hide_none_of_lint(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.write_text(
+        STACK.replace("taskSlotsPerNode: 8", "taskSlotsPerNode: 9").replace(
+            "- {id: a, commandLine: work}", "- {id: a, commandLine: work, requiredSlot: 2}"
+        )
+    )
+    assert main(["validate", str(stack)]) == 64
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.removeprefix(f"{stack}:").partition(": expected")[0] for line in lines] == [
+        "14:21: spec.taskSlotsPerNode",
+        "22:30: tasks[0].requiredSlot: unknown field 'requiredSlot' (did you mean 'requiredSlots'?)",
+        "2 errors in the manifests.",
+    ]
+
+
+def test_mistakes_of_every_stack_come_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        text = STACK.replace("{name: s}", f"{{name: {name}}}").replace("taskSlotsPerNode: 8", "taskSlotsPerNode: 9")
+        (tmp_path / name / "m.yaml").write_text(text)
+    assert main(["validate", str(tmp_path)]) == 64
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(": expected")[0].removeprefix(f"{tmp_path}/") for line in lines] == [
+        "a/m.yaml:14:21: spec.taskSlotsPerNode",
+        "b/m.yaml:14:21: spec.taskSlotsPerNode",
+        "2 errors in the manifests.",
+    ]
+
+
 def test_an_error_of_lint_is_an_error_of_the_manifests(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stack.write_text(STACK.replace("taskSlotsPerNode: 8", "taskSlotsPerNode: 9").replace("$HOME", "home"))
     assert main(["validate", str(stack)]) == 64

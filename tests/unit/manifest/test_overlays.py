@@ -159,6 +159,36 @@ def test_a_wrong_base(both: Path, bases: str, expected: str) -> None:
     assert findings(both) == [f"overlays/prod/stack.yaml:4:16: {expected}"]
 
 
+def test_a_missing_base_hides_only_what_it_could_change(both: Path) -> None:
+    """What an overlay leaves out may stand in the base, and so may a variable; what it says is wrong all the same."""
+    change(both / "overlays/prod/stack.yaml", "[../../base]", "[../none, ../../more]")
+    change(both / "overlays/prod/stack.yaml", "n: {description: d}", "n: {descripton: d}")
+    change(both / "overlays/prod/job.yaml", "priority: 7", "priority: high\n  displayName: '${var.in-base}'")
+    change(both / "overlays/prod/job.yaml", "\n  displayName: null", "\n  onTaskFailure: null")
+    change(both / "overlays/prod/job.yaml", "value: c", "value: '${env.NOBODY}'")
+    change(both / "overlays/prod/job.yaml", "id: three, commandLine: 3rd", "id: three, comandLine: 3rd")
+    change(both / "overlays/prod/job.yaml", "preventDestroy: true", "preventDestroy: maybe")
+    change(both / "overlays/prod/more.yaml", "poolId: p", "poolId: p, state: x")
+    change(both / "overlays/prod/gone.yaml", "kind: Job", "kind: Jo")
+    (both / "more").mkdir()
+    (both / "more/a.yaml").write_text(HEAD % ("Job", "q") + "spec: {poolInfo: {poolId: p}, priority: 5000}\n")
+    (both / "overlays/prod/twice.yaml").write_text(HEAD % ("Job", "MORE") + "spec: {poolInfo: {poolId: p}}\n")
+    assert findings(both, variables={"in-base": "x"}) == [
+        "more/a.yaml:4:41: spec.priority: expected at most 1000, found the number 5000",
+        "overlays/prod/gone.yaml:2:7: kind: expected one of Job, JobSchedule, Pool, Stack, found 'Jo' (did you mean 'Job'?)",
+        "overlays/prod/job.yaml:5:13: spec.priority: expected a whole number, found 'high'",
+        "overlays/prod/job.yaml:8:69: spec.commonEnvironmentSettings[1].value: expected an environment variable that is set, "
+        "found '${env.NOBODY}'",
+        "overlays/prod/job.yaml:12:15: tasks[2].comandLine: unknown field 'comandLine' (did you mean 'commandLine'?)",
+        "overlays/prod/job.yaml:13:29: lifecycle.preventDestroy: expected true or false, found 'maybe'",
+        "overlays/prod/more.yaml:4:30: spec.poolInfo.state: unknown field 'state'",
+        "overlays/prod/stack.yaml:4:16: spec.bases[0]: expected a folder or file, found none: overlays/none",
+        "overlays/prod/stack.yaml:4:76: spec.variables.n.descripton: unknown field 'descripton' (did you mean 'description'?)",
+        "overlays/prod/twice.yaml:3:18: metadata.name: expected a name that no other Job or JobSchedule has, whatever the "
+        "letter case, found 'MORE', the name of the one at overlays/prod/more.yaml:3",
+    ]
+
+
 def test_a_deletion_of_what_is_not_there_is_refused(both: Path) -> None:
     change(both / "overlays/prod/job.yaml", "name: A, $patch", "name: Z, $patch")
     change(both / "overlays/prod/gone.yaml", "name: gone", "name: other")
