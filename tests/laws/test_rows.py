@@ -9,21 +9,14 @@ what no machine here could do (containers, mounts, managed identities, the accou
 A property that is declared and has no row fails `test_every_property_has_a_row`.
 """
 
-import asyncio
-import contextlib
 import copy
-import io
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import yaml
 
-from reconciler.cli.main import main
-from reconciler.cli.running import WallClock
 from reconciler.emulator import Simulation
 from reconciler.model.field import Spec
 from reconciler.model.job import JobSpec
@@ -31,8 +24,8 @@ from reconciler.model.pool import PoolSpec
 from reconciler.model.schedule import JobScheduleSpec
 from reconciler.model.table import table
 from reconciler.model.task import TaskSpec
+from tests.laws.conftest import API, Body, Stack, road
 
-Body = dict[str, Any]
 Road = tuple[str, ...]
 ABSENT: Final = object()
 """No value: before, after, or in what the service gives back."""
@@ -588,77 +581,19 @@ def body_of(kind: str, row: Row, value: Any) -> Body:
 
 def manifest(kind: str, name: str, row: Row, value: Any, tasks: str = "Replace") -> Body:
     body = body_of(kind, row, value)
-    document: Body = {"apiVersion": "reconciler/v1", "kind": KINDS[kind][0], "metadata": {"name": name}}
+    document: Body = {**API, "kind": KINDS[kind][0], "metadata": {"name": name}}
     if kind != "task":
         return {**document, "spec": body, "lifecycle": dict(row.lifecycle)}
     others = [{"id": id_, **COMMAND} for id_ in ("first", "second", "1", "2")]
     return {**document, "spec": TASKS_JOB, "tasks": [{"id": "t", **body}, *others], "lifecycle": {"tasks": tasks}}
 
 
-@dataclass
-class Account:
-    """The simulated account, the command line pointed at it, and one stack."""
-
-    simulation: Simulation
-    folder: Path
-
-    def write(self, documents: Sequence[Body]) -> None:
-        stack = {"apiVersion": "reconciler/v1", "kind": "Stack", "metadata": {"name": self.folder.name}}
-        (self.folder / "all.yaml").write_text(yaml.safe_dump_all([stack, *documents]), "utf-8")
-
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main(arguments)
-        return code, out.getvalue(), err.getvalue()
-
-    def plan(self, *flags: str) -> dict[str, Body]:
-        """What the plan says of each object, by address."""
-        _, out, err = self.run("plan", str(self.folder), "--format", "json", *flags)
-        assert out, err
-        return {change["address"]: change for change in json.loads(out)["resource_changes"]}
-
-    def apply(self, *flags: str) -> str:
-        arguments = ("apply", str(self.folder), "--auto-approve", "--no-wait", "--allow-deletes", "1000", *flags)
-        code, out, err = self.run(*arguments)
-        assert code != 64, err
-        return out + err
-
-    def get(self, kind: str, name: str) -> Body:
-        where = {"pool": "pools", "job": "jobs", "jobschedule": "jobschedules", "task": "jobs"}[kind]
-        found: Body = self.simulation.get(f"/{where}/{name}" + ("/tasks/t" if kind == "task" else ""))
-        found["metadata"] = [item for item in found.get("metadata", ()) if item["name"] != "reconciler"]
-        return {key: value for key, value in found.items() if value != []}
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("rows")
-    for package in ("one/1", "one/2", "two/1"):
-        (home / "applications" / package).mkdir(parents=True)
-    return home
-
-
-@pytest.fixture(scope="module")
-def account(home: Path) -> Iterator[Account]:
-    """An account with two applications."""
-    packages = home / "applications"
-    with (
-        Simulation(seconds_per_request=2.0, applications=packages) as simulation,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setattr(WallClock, "sleep", lambda _self, _seconds: asyncio.sleep(0))
-        for name, value in (
-            ("HOME", str(home)),
-            ("XDG_STATE_HOME", str(home)),
-            ("AZURE_BATCH_ENDPOINT", simulation.endpoint),
-            ("AZURE_BATCH_ACCOUNT", simulation.account),
-            ("AZURE_BATCH_ACCESS_KEY", simulation.key),
-        ):
-            patch.setenv(name, value)
-        folder = home / "stack"
-        folder.mkdir()
-        yield Account(simulation, folder)
+def live(simulation: Simulation, kind: str, name: str) -> Body:
+    """The object or task of a row as the service shows it, without our mark."""
+    where = {"pool": "pools", "job": "jobs", "jobschedule": "jobschedules", "task": "jobs"}[kind]
+    found: Body = simulation.get(f"/{where}/{name}" + ("/tasks/t" if kind == "task" else ""))
+    found["metadata"] = [item for item in found.get("metadata", ()) if item["name"] != "reconciler"]
+    return {key: value for key, value in found.items() if value != []}
 
 
 @dataclass(frozen=True)
@@ -682,29 +617,25 @@ EVERY: Final = [
 
 
 @pytest.fixture(scope="module")
-def told(account: Account) -> dict[str, Told]:
+def told(home: Path, simulation: Simulation) -> dict[str, Told]:
     """Apply all rows as they stand before, and as they stand after."""
-    account.write([manifest(kind, name, row, row.before) for kind, name, row in EVERY])
-    account.apply()
-    before = {name: account.get(kind, name) for kind, name, _ in EVERY}
-    account.write([manifest(kind, name, row, row.after, "AddOnly") for kind, name, row in EVERY])
-    only_added = account.plan()
-    account.write([manifest(kind, name, row, row.after) for kind, name, row in EVERY])
-    planned = account.plan()
-    second = account.apply()
-    later, checked = account.plan(), account.plan("--check-tasks")
+    stack = Stack(home / "rows", simulation)
+    stack.write([manifest(kind, name, row, row.before) for kind, name, row in EVERY])
+    stack.apply()
+    before = {name: live(simulation, kind, name) for kind, name, _ in EVERY}
+    stack.write([manifest(kind, name, row, row.after, "AddOnly") for kind, name, row in EVERY])
+    only_added = stack.plan()
+    stack.write([manifest(kind, name, row, row.after) for kind, name, row in EVERY])
+    planned = stack.plan()
+    _, printed = stack.apply()
+    later, checked = stack.plan(), stack.plan("--check-tasks")
     result = {}
     for kind, name, _ in EVERY:
         address = f"{'job' if kind == 'task' else kind}/{name}"
-        said = "\n".join(line for line in second.splitlines() if line.startswith(f"{address}:"))
-        parts = (planned[address], only_added[address], later[address], checked[address])
-        result[name] = Told(before[name], account.get(kind, name), *parts, said)
+        plans = (planned[address], only_added[address], later[address], checked[address])
+        said = "\n".join(line for line in printed.splitlines() if line.startswith(f"{address}:"))
+        result[name] = Told(before[name], live(simulation, kind, name), *plans, said)
     return result
-
-
-def road(planned: Body) -> Road:
-    """The verbs of a plan, without what is waited for in between."""
-    return tuple(step for step in planned["road"] if not step.startswith("wait for ") and step != "done")
 
 
 def shows(live: Any, expected: Any) -> bool:
@@ -792,16 +723,14 @@ def test_every_property_has_a_row(kind: str) -> None:
     assert properties(KINDS[kind][1]) - {"id"} - found == set()
 
 
-def test_another_id_is_another_object(account: Account, home: Path) -> None:
+def test_another_id_is_another_object(home: Path, simulation: Simulation) -> None:
     """Ids cannot be changed (8.1, 8.4 to 8.6): what had the old one goes, a task only where the policy is Exact. Letter
     case makes no other id."""
-    folder = home / "renamed"
-    folder.mkdir()
-    here = Account(account.simulation, folder)
+    here = Stack(home / "renamed", simulation)
 
     def documents(name: str, task: str) -> list[Body]:
         return [
-            {"apiVersion": "reconciler/v1", "kind": kind, "metadata": {"name": f"{name}-{kind}"}, "spec": body, **more}
+            {**API, "kind": kind, "metadata": {"name": f"{name}-{kind}"}, "spec": body, **more}
             for kind, body, more in (
                 ("Pool", SIZE, {}),
                 ("Job", {"poolInfo": FIXED_POOL}, {}),
@@ -809,7 +738,7 @@ def test_another_id_is_another_object(account: Account, home: Path) -> None:
             )
         ] + [
             {
-                "apiVersion": "reconciler/v1",
+                **API,
                 "kind": "Job",
                 "metadata": {"name": "stays"},
                 "spec": {"poolInfo": FIXED_POOL},
@@ -836,4 +765,4 @@ def test_another_id_is_another_object(account: Account, home: Path) -> None:
     }
     here.apply()
     assert all(road(change) == () for change in here.plan("--check-tasks").values())
-    assert [task["id"] for task in here.simulation.get("/jobs/stays/tasks")["value"]] == ["u"]
+    assert [task["id"] for task in simulation.get("/jobs/stays/tasks")["value"]] == ["u"]
