@@ -34,6 +34,7 @@ class Engine:
     ) -> None:
         self.world = World(account, switches or Switches(), timings or Timings(), limits or Limits())
         self.world.meters = driver.measure
+        self.world.runs_commands = driver.runs_commands
         self._driver = driver
         self._store = store
         self._history: History | None = None

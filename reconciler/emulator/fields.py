@@ -20,6 +20,7 @@ from reconciler.emulator.schema import (
     Missing,
     Number,
     Record,
+    Secret,
     Text,
 )
 
@@ -54,7 +55,7 @@ def _check_user(name: str, value: dict[str, Any]) -> None:
 
 def _check_file(name: str, value: dict[str, Any]) -> None:
     """One source; a path is a must and a prefix is senseless with a single file (M:ResourceFile)."""
-    sources = [key for key in ("httpUrl", "storageContainerUrl") if key in value]
+    sources = [key for key in ("httpUrl", "storageContainerUrl", "autoStorageContainerName") if key in value]
     if not sources:
         raise refuse("MissingRequiredProperty", ("PropertyName", "httpUrl"))
     if len(sources) > 1:
@@ -87,7 +88,39 @@ RETRIES = Number(-1)
 TEXT = Field(Text())
 FLAG = Field(Flag())
 COMMAND = Field(Text(shortest=1), required=True)
-NO_CONTAINERS = Field(Missing("Container tasks are not available"))
+IDENTITY = Record({"resourceId": Field(Text(shortest=1), required=True)})
+NO_IDENTITIES = Field(Missing("Managed identities are not available", simulated=IDENTITY))
+
+
+def _check_login(name: str, value: dict[str, Any]) -> None:
+    """M:ContainerRegistryReference. The password is gone already when this is asked."""
+    if "identityReference" in value and "username" in value:
+        raise bad_property(name, "username and identityReference", "Only one way to log in may be given")
+
+
+REGISTRY = Record(
+    {
+        "username": Field(Text(shortest=1)),
+        "password": Field(Secret(Text(shortest=1))),  # R17:tasks
+        "registryServer": Field(Text(shortest=1)),
+        "identityReference": NO_IDENTITIES,
+    },
+    check=_check_login,
+)
+_FOLDERS = {folder.lower(): folder for folder in ("Shared", "Startup", "VfsMounts", "Task", "JobPrep", "Applications")}
+_PLACES = {"taskworkingdirectory": "taskWorkingDirectory", "containerimagedefault": "containerImageDefault"}
+CONTAINER = Record(
+    {
+        "containerRunOptions": TEXT,
+        "imageName": Field(Text(shortest=1), required=True),
+        "registry": Field(REGISTRY),
+        "workingDirectory": Field(Choice(tuple(_PLACES), _PLACES)),
+        "containerHostBatchBindMounts": Field(
+            Listing(Record({"source": Field(Choice(tuple(_FOLDERS), _FOLDERS)), "isReadOnly": FLAG}))
+        ),
+    }
+)
+NO_CONTAINERS = Field(Missing("Container tasks are not available", simulated=CONTAINER))
 PACKAGES = Field(Listing(Record({"applicationId": Field(Text(shortest=1), required=True), "version": TEXT}), most=10))
 
 UPLOAD_HEADER = Record(
@@ -129,7 +162,6 @@ USER = Field(
     ),
     default={},
 )
-_NO_IDENTITIES = Field(Missing("Managed identities are not available"))
 WEB_ADDRESS = Text(
     longest=8192, pattern=re.compile(r"https?://[^\s]+", re.I), reason="A URL with http or https is expected"
 )
@@ -138,7 +170,10 @@ FILES = Field(
         Record(
             {
                 "autoStorageContainerName": Field(
-                    Missing("There is no storage account of the Batch account's own: use storageContainerUrl")
+                    Missing(
+                        "There is no storage account of the Batch account's own: use storageContainerUrl",
+                        simulated=Text(shortest=1),
+                    )
                 ),
                 "storageContainerUrl": Field(WEB_ADDRESS),
                 "httpUrl": Field(WEB_ADDRESS),
@@ -147,7 +182,7 @@ FILES = Field(
                 "fileMode": Field(
                     Text(pattern=re.compile(r"0?[0-7]{3,4}", re.ASCII), reason="An octal file mode is expected")
                 ),
-                "identityReference": _NO_IDENTITIES,
+                "identityReference": NO_IDENTITIES,
             },
             check=_check_file,
         ),
@@ -168,7 +203,7 @@ OUTPUT_FILES = Field(
                                     {
                                         "path": Field(Text(longest=1024)),
                                         "containerUrl": Field(WEB_ADDRESS, required=True),
-                                        "identityReference": _NO_IDENTITIES,
+                                        "identityReference": NO_IDENTITIES,
                                         "uploadHeaders": Field(Listing(UPLOAD_HEADER)),
                                     }
                                 ),

@@ -30,7 +30,7 @@ def find(w: World, job_id: str) -> Job:
 
 def create(w: World, body: object, *, legacy: bool = False) -> Job:
     """An active job, also when its pool does not exist (M:BatchPoolInfo.poolId)."""
-    spec = read_body(JOB_CREATE, body, legacy=legacy)
+    spec = read_body(JOB_CREATE, body, legacy=legacy, runs=w.runs_commands)
     job_id = spec.pop("id")
     existing = w.jobs.get(fold(job_id))
     if existing is not None:
@@ -84,7 +84,7 @@ def _updatable(job: Job) -> None:
 def update(w: World, job: Job, body: object) -> None:
     """PATCH: what is named is replaced whole, nested defaults included (R24c:jobs_and_tasks); the rest is kept."""
     _updatable(job)
-    new = read_body(JOB_UPDATE, body)
+    new = read_body(JOB_UPDATE, body, runs=w.runs_commands)
     if "poolInfo" in new and job.state != "disabled" and not w.switches.own_pool_in_patch_is_accepted:
         raise _pool_is_fixed()
     _check_change(job, new)
@@ -94,7 +94,7 @@ def update(w: World, job: Job, body: object) -> None:
 def replace(w: World, job: Job, body: object) -> None:
     """PUT: what is left out takes its default; the tasks of the job and its environment are kept (R26:jobs)."""
     _updatable(job)
-    new = read_body(JOB_REPLACE, body)
+    new = read_body(JOB_REPLACE, body, runs=w.runs_commands)
     _check_change(job, new)
     _apply(w, job, {*new, "metadata"}, new)
 

@@ -68,6 +68,8 @@ class _Live:
 class ProcessNodes:
     """Nodes below one directory of this machine."""
 
+    runs_commands = True
+
     def __init__(self, state: Path, limits: Limits | None = None) -> None:
         self._nodes = state.resolve() / "nodes"
         self._trash = state.resolve() / "trash"

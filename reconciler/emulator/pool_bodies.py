@@ -6,6 +6,7 @@ implemented is refused by name. Sources as in `fields`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from reconciler.emulator import vm_sizes
@@ -16,10 +17,12 @@ from reconciler.emulator.fields import (
     FILES,
     FLAG,
     ID,
+    IDENTITY,
     METADATA,
     NAME,
     NO_CONTAINERS,
     PACKAGES,
+    REGISTRY,
     RETRIES,
     TEXT,
     USER,
@@ -37,6 +40,7 @@ from reconciler.emulator.schema import (
     Secret,
     Span,
     Text,
+    given,
 )
 from reconciler.emulator.times import MINUTE
 
@@ -114,6 +118,14 @@ MANAGED_DISK = Field(
         }
     )
 )
+_RUNTIMES = {"dockercompatible": "dockerCompatible", "cricompatible": "criCompatible"}
+CONTAINER_CONFIGURATION = Record(
+    {
+        "type": Field(Choice(tuple(_RUNTIMES), _RUNTIMES), required=True),
+        "containerImageNames": Field(Listing(Text())),
+        "containerRegistries": Field(Listing(REGISTRY)),
+    }
+)
 VM_CONFIGURATION = Record(
     {
         "imageReference": Field(IMAGE, required=True),
@@ -132,7 +144,9 @@ VM_CONFIGURATION = Record(
             )
         ),
         "licenseType": TEXT,
-        "containerConfiguration": NO_CONTAINERS,
+        "containerConfiguration": Field(
+            Missing("Container tasks are not available", simulated=CONTAINER_CONFIGURATION)
+        ),
         "diskEncryptionConfiguration": Field(
             Record(
                 {
@@ -282,6 +296,80 @@ UPGRADE_POLICY = Record(
         ),
     }
 )
+_MOUNT_OPTIONS = Field(Text())
+_MOUNT_PATH = Field(Text(shortest=1), required=True)
+_MOUNT_SOURCE = Field(Text(shortest=1), required=True)
+_BLOB_LOGINS = ("accountKey", "sasKey", "identityReference")
+
+
+@dataclass(frozen=True, slots=True)
+class OneLogin:
+    """A blob file system with exactly one way to log in (M:AzureBlobFileSystemConfiguration). Keys are gone once the
+    record is read, so they are counted before."""
+
+    of: Record
+
+    def read(self, name: str, value: object) -> dict[str, Any]:
+        logins = given(value) & set(_BLOB_LOGINS)
+        read = self.of.read(name, value)
+        if len(logins) != 1:
+            raise bad_property(name, " and ".join(sorted(logins)), f"One of {', '.join(_BLOB_LOGINS)} is expected")
+        return read
+
+
+def _check_mount(name: str, value: dict[str, Any]) -> None:
+    if len(value) != 1:
+        raise bad_property(name, " and ".join(sorted(value)), "Exactly one kind of file system is expected")
+
+
+MOUNTS = Listing(  # keys and passwords are not given back (R20:create_pool_with_blobfuse_mount)
+    Record(
+        {
+            "azureBlobFileSystemConfiguration": Field(
+                OneLogin(
+                    Record(
+                        {
+                            "accountName": Field(Text(shortest=1), required=True),
+                            "containerName": Field(Text(shortest=1), required=True),
+                            "accountKey": Field(Secret()),
+                            "sasKey": Field(Secret()),
+                            "blobfuseOptions": _MOUNT_OPTIONS,
+                            "relativeMountPath": _MOUNT_PATH,
+                            "identityReference": Field(IDENTITY),
+                        }
+                    )
+                )
+            ),
+            "nfsMountConfiguration": Field(
+                Record({"source": _MOUNT_SOURCE, "relativeMountPath": _MOUNT_PATH, "mountOptions": _MOUNT_OPTIONS})
+            ),
+            "cifsMountConfiguration": Field(
+                Record(
+                    {
+                        "username": Field(Text(shortest=1), required=True),
+                        "source": _MOUNT_SOURCE,
+                        "relativeMountPath": _MOUNT_PATH,
+                        "mountOptions": _MOUNT_OPTIONS,
+                        "password": Field(Secret(), required=True),
+                    }
+                )
+            ),
+            "azureFileShareConfiguration": Field(
+                Record(
+                    {
+                        "accountName": Field(Text(shortest=1), required=True),
+                        "azureFileUrl": Field(Text(shortest=1), required=True),
+                        "accountKey": Field(Secret(), required=True),
+                        "relativeMountPath": _MOUNT_PATH,
+                        "mountOptions": _MOUNT_OPTIONS,
+                    }
+                )
+            ),
+        },
+        check=_check_mount,
+    ),
+    most=10,
+)
 VM_SIZE = Text(shortest=1, longest=128, lower=True)
 RESIZE_TIMEOUT = Span(least=5 * MINUTE)
 COUNT = Number(0)
@@ -303,7 +391,7 @@ POOL_WHEN_EMPTY: dict[str, Field] = {
     "taskSlotsPerNode": Field(Number(1, 256)),
     "taskSchedulingPolicy": Field(SCHEDULING_POLICY),
     "userAccounts": Field(Listing(USER_ACCOUNT)),
-    "mountConfiguration": Field(Missing("Mounted file systems are not available")),
+    "mountConfiguration": Field(Missing("Mounted file systems are not available", simulated=MOUNTS)),
     "upgradePolicy": Field(UPGRADE_POLICY),
     "resourceTags": Field(Anything(), legacy=True),
 }

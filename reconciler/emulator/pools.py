@@ -40,7 +40,7 @@ def find(w: World, pool_id: str) -> Pool:
 
 
 def create(w: World, body: object, *, legacy: bool = False) -> Pool:
-    spec = read_body(POOL_CREATE, body, legacy=legacy)
+    spec = read_body(POOL_CREATE, body, legacy=legacy, runs=w.runs_commands)
     pool_id = spec.pop("id")
     existing = w.pools.get(fold(pool_id))
     if existing is not None:
@@ -66,7 +66,7 @@ def make(w: World, pool_id: str, spec: Json) -> Pool:
 def update(w: World, pool: Pool, body: object, *, legacy: bool = False) -> None:
     """PATCH: what is named is replaced whole, the rest kept; most of it only on an empty pool (M)."""
     check_alive(pool)
-    new = read_body(POOL_UPDATE, body, legacy=legacy)
+    new = read_body(POOL_UPDATE, body, legacy=legacy, runs=w.runs_commands)
     names = given(body) & set(POOL_UPDATE.fields)
     w.packages.check(new, pool=True)
     if names & set(POOL_WHEN_EMPTY) and not _is_empty(w, pool):
@@ -80,7 +80,7 @@ def update(w: World, pool: Pool, body: object, *, legacy: bool = False) -> None:
 def replace_properties(w: World, pool: Pool, body: object, *, legacy: bool = False) -> None:
     """updateproperties: a start task left out is removed (M:BatchPoolReplaceOptions)."""
     check_alive(pool)
-    new = read_body(POOL_REPLACE, body, legacy=legacy)
+    new = read_body(POOL_REPLACE, body, legacy=legacy, runs=w.runs_commands)
     w.packages.check(new, pool=True)
     _apply(w, pool, {"startTask", "applicationPackageReferences", "metadata", *new}, new)
 

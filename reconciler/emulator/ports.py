@@ -78,6 +78,10 @@ class Ended:
 class NodeDriver(Protocol):
     """The nodes' side. Calls return at once; what ends later is told by `poll`."""
 
+    @property
+    def runs_commands(self) -> bool:
+        """Whether commands are run. Where none is, the account also takes what this machine could not do for them."""
+
     def make_node(self, pool: str, node: str) -> None:
         """Bring up the directories of a node; again after a reboot."""
 

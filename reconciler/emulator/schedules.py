@@ -44,7 +44,7 @@ def jobs_of(w: World, schedule: Schedule) -> list[Job]:
 
 def create(w: World, body: object, *, legacy: bool = False) -> Schedule:
     """Active; its first job follows at once unless it is not to run yet (R20, R26)."""
-    spec = read_body(SCHEDULE_CREATE, body, legacy=legacy)
+    spec = read_body(SCHEDULE_CREATE, body, legacy=legacy, runs=w.runs_commands)
     schedule_id = spec.pop("id")
     existing = w.schedules.get(fold(schedule_id))
     if existing is not None:
@@ -74,7 +74,7 @@ def _changeable(schedule: Schedule) -> None:
 def update(w: World, schedule: Schedule, body: object, *, legacy: bool = False) -> None:
     """PATCH: each part that is named is replaced whole, the rest kept (R26:job_schedules)."""
     _changeable(schedule)
-    new = read_body(SCHEDULE_UPDATE, body, legacy=legacy)
+    new = read_body(SCHEDULE_UPDATE, body, legacy=legacy, runs=w.runs_commands)
     if "jobSpecification" in new:
         _check_specification(w, body, new["jobSpecification"], legacy=legacy)
     _apply(w, schedule, given(body) & set(SCHEDULE_UPDATE.fields), new)
@@ -83,7 +83,7 @@ def update(w: World, schedule: Schedule, body: object, *, legacy: bool = False) 
 def replace(w: World, schedule: Schedule, body: object, *, legacy: bool = False) -> None:
     """PUT: a schedule left out means a single job, metadata left out are deleted (S24)."""
     _changeable(schedule)
-    new = read_body(SCHEDULE_REPLACE, body, legacy=legacy)
+    new = read_body(SCHEDULE_REPLACE, body, legacy=legacy, runs=w.runs_commands)
     _check_specification(w, body, new["jobSpecification"], legacy=legacy)
     _apply(w, schedule, set(SCHEDULE_REPLACE.fields), new)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Protocol
 
 from reconciler.emulator.errors import bad_property, not_here, refuse
@@ -138,9 +139,13 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A feature the emulator does not have: any value but an empty one is refused by name, never ignored."""
+    """A feature that nodes of this machine do not have: any value but an empty one is refused by name, never ignored.
+
+    *simulated* is how the value is read where nodes run nothing, so that there is nothing to ignore.
+    """
 
     why: str
+    simulated: Kind | None = None
 
     def read(self, name: str, value: object) -> object:
         if value not in ([], {}, ""):
@@ -190,7 +195,7 @@ class Field:
     legacy: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Record:
     """An object with known properties. Unknown ones are refused; null counts as absent; annotations are skipped."""
 
@@ -219,8 +224,32 @@ class Record:
         return result
 
 
-def read_body(record: Record, body: object, *, legacy: bool = False) -> dict[str, Any]:
-    """The canonical form of a request *body*. *legacy* allows the properties that 2025-06-01 removed."""
+@cache
+def simulated(record: Record) -> Record:
+    """The same record for nodes that run nothing: all that is refused only because this machine cannot do it is read
+    like any other property."""
+    return replace(record, fields={name: _simulated_field(entry) for name, entry in record.fields.items()})
+
+
+def _simulated_field(entry: Field) -> Field:
+    return replace(entry, kind=_simulated_kind(entry.kind))
+
+
+def _simulated_kind(kind: Kind) -> Kind:
+    match kind:
+        case Missing(simulated=other) if other is not None:
+            return _simulated_kind(other)
+        case Record():
+            return simulated(kind)
+        case Listing():
+            return replace(kind, item=_simulated_kind(kind.item))
+    return kind
+
+
+def read_body(record: Record, body: object, *, legacy: bool = False, runs: bool = True) -> dict[str, Any]:
+    """The canonical form of a request *body*. *legacy* allows the properties that 2025-06-01 removed; *runs* refuses
+    those that nodes which run commands would have to ignore."""
+    record = record if runs else simulated(record)
     if not isinstance(body, dict):
         raise refuse("InvalidRequestBody", ("Reason", "A JSON object is expected"))
     if not legacy:

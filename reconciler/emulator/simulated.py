@@ -99,6 +99,8 @@ def understand(command_line: str, seconds: float) -> Outcome:
 class SimulatedNodes:
     """Nodes without machines. *seconds* is how long a command runs of which nothing else is known."""
 
+    runs_commands = False
+
     def __init__(self, clock: Clock, *, seconds: float = 1.0) -> None:
         self.scripts: list[Script] = []
         self._clock = clock

@@ -28,6 +28,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ from reconciler.emulator.faults import Faults, parse
 from reconciler.emulator.faults import Rule as FaultRule
 from reconciler.emulator.idleness import is_idle
 from reconciler.emulator.loopback import Loopback
+from reconciler.emulator.packages import Shelf
 from reconciler.emulator.server import Parts
 from reconciler.emulator.simulated import Rule, Script, SimulatedNodes
 from reconciler.emulator.store import MemoryStore
@@ -86,7 +88,8 @@ class Simulation:
     *start* is the first moment (ISO 8601). *seconds* is how long a command takes of which nothing else is known; one
     with `sleep N` (also 5m, 2h, infinity) or `exit N` in it does as it says. *seconds_per_request* lets time go on by
     that much with every HTTP request, for clients that poll in a loop of their own. *switches*, *timings* and *limits*
-    are those of `reconciler.emulator.switches`.
+    are those of `reconciler.emulator.switches`. *applications* is a folder of application packages to refer to, laid
+    out as an emulator's `STATE/applications`; without one there are none.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class Simulation:
         timings: Timings | None = None,
         limits: Limits | None = None,
         account: str = "simulated",
+        applications: Path | None = None,
     ) -> None:
         self._clock = VirtualClock(parse_iso(start))
         self._nodes = SimulatedNodes(self._clock, seconds=seconds)
@@ -110,6 +114,7 @@ class Simulation:
             timings=timings,
             limits=limits,
         )
+        self._engine.world.packages = Shelf(applications)
         self._engine.resume(self._clock.time)
         parts = Parts(self._engine, self._nodes, self._clock, Faults())
         self._faults, self._limits = parts.faults, self._engine.world.limits

@@ -35,7 +35,7 @@ def add(w: World, job: Job, body: object, *, legacy: bool = False) -> Task:
     """A new active task. Refused while the job ends or has ended (O)."""
     if job.state in ENDING:
         raise refuse(ENDING[job.state])
-    return _add(w, job, read_body(TASK_CREATE, body, legacy=legacy))
+    return _add(w, job, read_body(TASK_CREATE, body, legacy=legacy, runs=w.runs_commands))
 
 
 def add_manager(w: World, job: Job) -> None:

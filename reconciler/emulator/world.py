@@ -52,6 +52,8 @@ class World:
         self.limits = limits
         self.packages = Shelf()
         """The applications that can be referred to; whoever makes an account with a folder of them sets it."""
+        self.runs_commands = True
+        """Whether nodes run what they are given; the engine asks its driver."""
         self.meters: Callable[[str], Meters | None] = lambda pool: None
         """What the commands on the nodes of a pool have used; the engine asks its driver."""
         self.last_meters: dict[str, tuple[int, Meters]] = {}

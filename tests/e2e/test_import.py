@@ -47,7 +47,7 @@ def test_named_objects_go_to_standard_output(bench: Any) -> None:
     assert "tasks" not in documents[1]
     missing = bench.run("import", "job/nothing")
     assert missing.code == 1
-    assert "JobNotFound" in missing.err or "does not exist" in missing.err
+    assert "there is no job/nothing: the account has job/j" in missing.err
 
 
 def test_what_the_account_answers_can_be_pasted(bench: Any, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class Pretend:
     up: set[str] = dataclasses.field(default_factory=set)
     lost: set[str] = dataclasses.field(default_factory=set)
     meters: Meters | None = None
+    runs_commands = True
 
     def make_node(self, pool: str, node: str) -> None:
         self.up.add(node)
