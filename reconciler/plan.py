@@ -125,7 +125,7 @@ class Plan:
             [
                 [
                     str(key),
-                    [action.verb for action in entry.actions],
+                    [f"{action.verb} with force" if action.force else action.verb for action in entry.actions],
                     [[change.name, str(change.old), str(change.new)] for change in entry.changes],
                     entry.live.guard.born if entry.live else None,
                 ]

@@ -216,7 +216,7 @@ class Account:
                 await self._replace_properties(path, what, action)
             case Verb.RESIZE | Verb.ENABLE | Verb.DISABLE | Verb.TERMINATE:
                 body = dict(action.body) or None
-                await self._write("POST", f"{path}/{action.verb}", what, body, action.guard)
+                await self._write("POST", f"{path}/{action.verb}", what, body, action.guard, force=action.force)
             case Verb.STOP_RESIZE | Verb.ENABLE_AUTOSCALE | Verb.REMOVE_NODES:
                 body = dict(action.body) or None
                 await self._write("POST", f"{path}/{action.verb.replace('-', '')}", what, body, action.guard)
@@ -232,7 +232,7 @@ class Account:
                 await self._check_unchanged(path, what, action.guard)
                 await self._restart(path, action)
             case Verb.DELETE:
-                await self._write("DELETE", path, what, None, action.guard)
+                await self._write("DELETE", path, what, None, action.guard, force=action.force)
             case Verb.ADD_TASKS:
                 await self._add_tasks(path, what, action.tasks)
             case Verb.UPDATE_TASKS:
@@ -241,8 +241,8 @@ class Account:
             case Verb.DELETE_TASKS | Verb.REACTIVATE_TASKS:
                 named = zip(action.names, action.guards, strict=True)
                 await _all(self._on_task(action.verb, path, name, task, guard) for task, guard in named)
-            case Verb.FORGET:
-                raise AssertionError("what is forgotten is not in the account")
+            case Verb.FORGET | Verb.WRITE_RECEIPT:
+                raise AssertionError("what is forgotten or written down is not in the account")
 
     async def _create(self, collection: str, path: str, what: str, action: Action) -> None:
         assert action.mark is not None
@@ -372,9 +372,17 @@ class Account:
                 yield piece
 
     async def _write(
-        self, method: str, path: str, what: str, body: Mapping[str, Any] | None, guard: Guard | None
+        self,
+        method: str,
+        path: str,
+        what: str,
+        body: Mapping[str, Any] | None,
+        guard: Guard | None,
+        *,
+        force: bool = False,
     ) -> None:
-        response = await self._send(self._request(method, path, None, body, guard), what)
+        query = {"force": "true"} if force else None
+        response = await self._send(self._request(method, path, query, body, guard), what)
         with translated(what, self.endpoint):
             await response.read()
 
