@@ -58,7 +58,7 @@ CHUNK: Final = 100
 """Tasks in one collection, the service's maximum (REST reference, "Add Task Collection")."""
 LONGEST_SLEEP: Final = 5
 """Seconds that a retry may sleep inside of a request."""
-NODE_FIELDS: Final = "id,state,schedulingState,isDedicated,lastBootTime,runningTasksCount"
+NODE_FIELDS: Final = "id,state,stateTransitionTime,schedulingState,isDedicated,lastBootTime,runningTasksCount"
 EXISTS: Final = frozenset({"PoolExists", "JobExists", "JobScheduleExists"})
 AT_ONCE: Final = 8
 """Requests of one action at once (chunks of tasks); how many actions run at once is the executor's business."""

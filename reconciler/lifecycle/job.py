@@ -18,7 +18,7 @@ What an unfinished job that goes on takes is in `job_upkeep`, what its successor
 from dataclasses import replace
 from typing import Any, Final
 
-from reconciler.lifecycle import forecast, job_upkeep, runs
+from reconciler.lifecycle import forecast, job_upkeep, release, runs
 from reconciler.lifecycle import tasks as task_life
 from reconciler.lifecycle.job_change import job_diff, replacement
 from reconciler.lifecycle.ownership import given, marked, stays
@@ -28,8 +28,6 @@ from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Ver
 from reconciler.model.desired import Wanted
 from reconciler.observed import UNFINISHED, Guard, LiveJob, TaskCounts, short
 
-RELEASE_BOUND: Final = "up to 15 min"
-"""The service ends an attempt of a release task after 15 minutes (REST reference, maxWallClockTime)."""
 TERMINATE_REASON: Final = "reconciler"
 FORCED: Final = "; --dangerous-force: releases that have not run may be lost"
 STATE_AFTER: Final = {
@@ -52,7 +50,7 @@ def next_step(wanted: Wanted | None, live: LiveJob | None, context: Context) -> 
         case Wanted(), LiveJob(state="terminating") as job if context.is_stuck(job) and is_asked(job, context):
             return _end(job, "asked for by --replace", context)
         case _, LiveJob(state="terminating"):
-            return Wait(release_wait(live), RELEASE_BOUND if live.releases else "")
+            return Wait(release.waited_for(live), release.bound(live))
         case _, LiveJob(state="deleting"):
             return Wait("the service to forget it")
         case None, LiveJob() as job:
@@ -65,19 +63,6 @@ def next_step(wanted: Wanted | None, live: LiveJob | None, context: Context) -> 
             return _look_back(spec, job, context)
         case _:  # never destroy by default
             return Blocked(f"in a state this version does not know: {live.state if live else 'none'}")
-
-
-def release_wait(job: LiveJob) -> str:
-    """Whose release a terminating job is waiting for, as far as it is known."""
-    if not job.releases:
-        return "its tasks to end"
-    if job.nodes is None:
-        return "release"
-    waiting = [short(run.node) for run in job.owing()]
-    if not waiting:
-        return "release"
-    named = ", ".join(waiting[:3]) + (f" and {len(waiting) - 3} more" if len(waiting) > 3 else "")
-    return f"release on {len(waiting)} node{'s' if len(waiting) > 1 else ''} ({named})"
 
 
 def _end(job: LiveJob, reason: str, context: Context) -> Step:

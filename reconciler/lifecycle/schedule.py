@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from reconciler.diff import Change, FieldChange, diff
 from reconciler.lifecycle import forecast
-from reconciler.lifecycle.job import RELEASE_BOUND
 from reconciler.lifecycle.ownership import given, marked, stays
 from reconciler.lifecycle.policies import of_schedule
+from reconciler.lifecycle.release import RELEASE_BOUND
 from reconciler.lifecycle.replacement import for_change, on_request
 from reconciler.lifecycle.secrets import remembered, unseen, why
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
