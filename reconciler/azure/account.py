@@ -77,7 +77,27 @@ class _ReadErrorBodies(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
 
 
 class Account:
-    """One Batch account: BatchReader and BatchWriter."""
+    """One Batch account: BatchReader and BatchWriter.
+
+    Two of us, a person in the portal and other tools may write at the same time. What keeps a request from reaching
+    another object than the one that was looked at (REST reference, the conditions of each operation):
+
+    | request                                                           | protected by                                |
+    |-------------------------------------------------------------------|---------------------------------------------|
+    | PATCH of pools, jobs and schedules (update, mark, confirm, choose)| If-Match                                    |
+    | enable, disable, terminate, delete of jobs and schedules          | If-Match                                    |
+    | pools: delete, resize, stop of it, autoscale on, remove nodes     | If-Match                                    |
+    | PUT, delete and reactivate of tasks                               | If-Match                                    |
+    | create                                                            | a taken id is refused; our own has the nonce|
+    | add tasks                                                         | a fresh look at creationTime; TaskExists    |
+    | pools: properties, autoscale off                                  | a fresh look at ETag and creationTime       |
+    | nodes: scheduling, restart, reimage                               | a fresh look at these of their pool         |
+
+    An ETag is of one incarnation, but does not change when a job enters `completed`, `disabled` or `deleting`: those
+    states are never left but for the last, or by a request of somebody that changes the ETag. Where a fresh look is all
+    there is, a window remains between its answer and the request: milliseconds, in which another tool's change is
+    overwritten (properties), or tasks reach a job that somebody created anew in just that time.
+    """
 
     def __init__(self, client: BatchClient, endpoint: str) -> None:
         self._client = client
@@ -234,6 +254,7 @@ class Account:
             case Verb.DELETE:
                 await self._write("DELETE", path, what, None, action.guard, force=action.force)
             case Verb.ADD_TASKS:
+                await self._check_born(path, what, action.guard)
                 await self._add_tasks(path, what, action.tasks)
             case Verb.UPDATE_TASKS:
                 pairs = zip(action.tasks, action.guards, strict=True)
@@ -263,6 +284,12 @@ class Account:
         there = await self._json("GET", path, what)
         if guard is None or there["eTag"] != guard.etag or there["creationTime"] != guard.born:
             raise Moved(what, "it changed since it was looked at", code="ConditionNotMet")
+
+    async def _check_born(self, path: str, what: str, guard: Guard | None) -> None:
+        """The same, for what may change meanwhile as long as it is the same object."""
+        there = await self._json("GET", path, what)
+        if guard is None or there["creationTime"] != guard.born:
+            raise Moved(what, "it was created anew since it was looked at", code="ConditionNotMet")
 
     async def _each_node(self, path: str, action: Action, operation: str) -> None:
         body = dict(action.body) or None
