@@ -305,7 +305,8 @@ CAN_RUN: Final = USABLE | ON_THE_WAY | {"waitingforstarttask"}
 @dataclass(frozen=True, slots=True)
 class LiveNode:
     """A compute node as listed. *scheduling* is enabled or disabled; *booted* is ISO 8601 UTC, empty when not told;
-    *running* counts its tasks without start, preparation and release tasks (REST reference, runningTasksCount)."""
+    *since* is when it entered its state, likewise; *running* counts its tasks without start, preparation and release
+    tasks (REST reference, runningTasksCount)."""
 
     id: str
     state: str
@@ -313,6 +314,7 @@ class LiveNode:
     dedicated: bool = True
     booted: str = ""
     running: int = 0
+    since: str = ""
 
     @property
     def can_run(self) -> bool:
@@ -414,7 +416,8 @@ UNFINISHED: Final = frozenset({"active", "enabling", "disabling", "disabled"})
 class LiveJob(Live):
     """A job. *tasks*, *ids*, *nodes* and *counts* are None until asked for; *nodes* is empty when none ran anything.
     *ids* are those of its tasks, folded; *as_declared* those that a forecast adds or changes. *ended* is ISO 8601 UTC,
-    empty while it has not."""
+    empty while it has not. *hosts* has the nodes that it ran on and that were looked at by id, None for those that have
+    left their pool."""
 
     terminate_reason: str = ""
     scheduling_error: str = ""
@@ -424,6 +427,7 @@ class LiveJob(Live):
     counts: TaskCounts | None = None
     ids: frozenset[str] | None = None
     as_declared: frozenset[str] = frozenset()
+    hosts: Mapping[str, LiveNode | None] | None = None
 
     @property
     def pool(self) -> Key | None:
@@ -514,6 +518,24 @@ class Observed:
             for key, there in self.schedules.items()
         }
         return replace(self, jobs=jobs, schedules=schedules)
+
+    def with_hosts(self) -> Self:
+        """The snapshot with the state of the nodes that jobs which are ending may wait for, where it was read."""
+        ending = {key: job for key, job in self.jobs.items() if job.state == "terminating" and job.nodes}
+        if not ending:
+            return self
+        members = {key: pool.members for key, pool in self.pools.items()}
+        there = {node.id: node for nodes in members.values() for node in nodes or ()}
+
+        def is_known(run: NodeRun) -> bool:
+            pool = Key.of(Kind.POOL, run.pool)
+            return members[pool] is not None if pool in members else Kind.POOL not in self.unread
+
+        hosted = {
+            key: replace(job, hosts={run.node: there.get(run.node) for run in job.nodes or () if is_known(run)})
+            for key, job in ending.items()
+        }
+        return replace(self, jobs={**self.jobs, **hosted})
 
 
 def _number(child: LiveJob) -> tuple[int, str]:

@@ -125,7 +125,7 @@ class Plan:
             [
                 [
                     str(key),
-                    [action.verb for action in entry.actions],
+                    [f"{action.verb} with force" if action.force else action.verb for action in entry.actions],
                     [[change.name, str(change.old), str(change.new)] for change in entry.changes],
                     entry.live.guard.born if entry.live else None,
                 ]
@@ -137,7 +137,7 @@ class Plan:
 
 def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
     """Decide for every object that is declared or ours."""
-    observed = observed.with_children()
+    observed = observed.with_children().with_hosts()
     context = replace(context, now=observed.at, stores=_other_stores(observed, context))
     context = replace(context, restores=_restores(desired, observed, context))
     schedules = {

@@ -11,7 +11,7 @@ from reconciler.lifecycle import ignoring, job_change, runs
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle import tasks as task_life
 from reconciler.lifecycle.steps import Context
-from reconciler.model.desired import Desired, Key, Wanted
+from reconciler.model.desired import Desired, Key, Kind, Wanted
 from reconciler.model.document import ScheduleLifecycle
 from reconciler.observed import UNFINISHED, LiveJob, LiveSchedule, Observed
 from reconciler.plan import leaving_children
@@ -69,6 +69,7 @@ def for_decisions(desired: Desired, observed: Observed, context: Context) -> Rea
             counts.add(key)  # tasks that would be killed; how it ended
         if job.prepares and (job_change.leaves_its_pool(wanted, job) or runs.may_expire(wanted, job, context)):
             nodes.add(key)
+    handled |= {pool for key in nodes for pool in hosts_of(observed.jobs[key]) if pool in observed.pools}
     return Reading(
         tasks=frozenset(tasks),
         ids=frozenset(ids),
@@ -77,6 +78,11 @@ def for_decisions(desired: Desired, observed: Observed, context: Context) -> Rea
         nodes=frozenset(handled),
         formulas=formulas,
     )
+
+
+def hosts_of(job: LiveJob) -> set[Key]:
+    """The pools whose nodes tell why a job that is ending has not ended yet."""
+    return {Key.of(Kind.POOL, run.pool) for run in job.owing()} if job.state == "terminating" else set()
 
 
 def _compares_tasks(wanted: Wanted, job: LiveJob, context: Context) -> bool:

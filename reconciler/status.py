@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from reconciler.errors import BatchError
 from reconciler.lifecycle import pool as pool_life
+from reconciler.lifecycle import release
 from reconciler.lifecycle.steps import Action, Done
 from reconciler.model.desired import Desired, Key, Kind
 from reconciler.model.document import JobLifecycle
@@ -74,6 +75,7 @@ def health(live: Live | None) -> tuple[Health, tuple[str, ...]]:
                 *((job.scheduling_error,) if job.scheduling_error else ()),
                 *node_problems(job),
                 *task_problems(job),
+                *release.stuck(job),
             )
             moving = job.state not in ("active", "completed", "disabled") or _has_work(job)
         case LiveSchedule() as schedule:

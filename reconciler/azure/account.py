@@ -58,7 +58,7 @@ CHUNK: Final = 100
 """Tasks in one collection, the service's maximum (REST reference, "Add Task Collection")."""
 LONGEST_SLEEP: Final = 5
 """Seconds that a retry may sleep inside of a request."""
-NODE_FIELDS: Final = "id,state,schedulingState,isDedicated,lastBootTime,runningTasksCount"
+NODE_FIELDS: Final = "id,state,stateTransitionTime,schedulingState,isDedicated,lastBootTime,runningTasksCount"
 EXISTS: Final = frozenset({"PoolExists", "JobExists", "JobScheduleExists"})
 AT_ONCE: Final = 8
 """Requests of one action at once (chunks of tasks); how many actions run at once is the executor's business."""
@@ -77,7 +77,27 @@ class _ReadErrorBodies(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
 
 
 class Account:
-    """One Batch account: BatchReader and BatchWriter."""
+    """One Batch account: BatchReader and BatchWriter.
+
+    Two of us, a person in the portal and other tools may write at the same time. What keeps a request from reaching
+    another object than the one that was looked at (REST reference, the conditions of each operation):
+
+    | request                                                           | protected by                                |
+    |-------------------------------------------------------------------|---------------------------------------------|
+    | PATCH of pools, jobs and schedules (update, mark, confirm, choose)| If-Match                                    |
+    | enable, disable, terminate, delete of jobs and schedules          | If-Match                                    |
+    | pools: delete, resize, stop of it, autoscale on, remove nodes     | If-Match                                    |
+    | PUT, delete and reactivate of tasks                               | If-Match                                    |
+    | create                                                            | a taken id is refused; our own has the nonce|
+    | add tasks                                                         | a fresh look at creationTime; TaskExists    |
+    | pools: properties, autoscale off                                  | a fresh look at ETag and creationTime       |
+    | nodes: scheduling, restart, reimage                               | a fresh look at these of their pool         |
+
+    An ETag is of one incarnation, but does not change when a job enters `completed`, `disabled` or `deleting`: those
+    states are never left but for the last, or by a request of somebody that changes the ETag. Where a fresh look is all
+    there is, a window remains between its answer and the request: milliseconds, in which another tool's change is
+    overwritten (properties), or tasks reach a job that somebody created anew in just that time.
+    """
 
     def __init__(self, client: BatchClient, endpoint: str) -> None:
         self._client = client
@@ -216,7 +236,7 @@ class Account:
                 await self._replace_properties(path, what, action)
             case Verb.RESIZE | Verb.ENABLE | Verb.DISABLE | Verb.TERMINATE:
                 body = dict(action.body) or None
-                await self._write("POST", f"{path}/{action.verb}", what, body, action.guard)
+                await self._write("POST", f"{path}/{action.verb}", what, body, action.guard, force=action.force)
             case Verb.STOP_RESIZE | Verb.ENABLE_AUTOSCALE | Verb.REMOVE_NODES:
                 body = dict(action.body) or None
                 await self._write("POST", f"{path}/{action.verb.replace('-', '')}", what, body, action.guard)
@@ -232,8 +252,9 @@ class Account:
                 await self._check_unchanged(path, what, action.guard)
                 await self._restart(path, action)
             case Verb.DELETE:
-                await self._write("DELETE", path, what, None, action.guard)
+                await self._write("DELETE", path, what, None, action.guard, force=action.force)
             case Verb.ADD_TASKS:
+                await self._check_born(path, what, action.guard)
                 await self._add_tasks(path, what, action.tasks)
             case Verb.UPDATE_TASKS:
                 pairs = zip(action.tasks, action.guards, strict=True)
@@ -241,8 +262,8 @@ class Account:
             case Verb.DELETE_TASKS | Verb.REACTIVATE_TASKS:
                 named = zip(action.names, action.guards, strict=True)
                 await _all(self._on_task(action.verb, path, name, task, guard) for task, guard in named)
-            case Verb.FORGET:
-                raise AssertionError("what is forgotten is not in the account")
+            case Verb.FORGET | Verb.WRITE_RECEIPT:
+                raise AssertionError("what is forgotten or written down is not in the account")
 
     async def _create(self, collection: str, path: str, what: str, action: Action) -> None:
         assert action.mark is not None
@@ -263,6 +284,12 @@ class Account:
         there = await self._json("GET", path, what)
         if guard is None or there["eTag"] != guard.etag or there["creationTime"] != guard.born:
             raise Moved(what, "it changed since it was looked at", code="ConditionNotMet")
+
+    async def _check_born(self, path: str, what: str, guard: Guard | None) -> None:
+        """The same, for what may change meanwhile as long as it is the same object."""
+        there = await self._json("GET", path, what)
+        if guard is None or there["creationTime"] != guard.born:
+            raise Moved(what, "it was created anew since it was looked at", code="ConditionNotMet")
 
     async def _each_node(self, path: str, action: Action, operation: str) -> None:
         body = dict(action.body) or None
@@ -372,9 +399,17 @@ class Account:
                 yield piece
 
     async def _write(
-        self, method: str, path: str, what: str, body: Mapping[str, Any] | None, guard: Guard | None
+        self,
+        method: str,
+        path: str,
+        what: str,
+        body: Mapping[str, Any] | None,
+        guard: Guard | None,
+        *,
+        force: bool = False,
     ) -> None:
-        response = await self._send(self._request(method, path, None, body, guard), what)
+        query = {"force": "true"} if force else None
+        response = await self._send(self._request(method, path, query, body, guard), what)
         with translated(what, self.endpoint):
             await response.read()
 

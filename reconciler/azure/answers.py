@@ -119,6 +119,7 @@ def node_of(raw: Mapping[str, Any]) -> LiveNode:
         dedicated=bool(raw.get("isDedicated", True)),
         booted=raw.get("lastBootTime", ""),
         running=raw.get("runningTasksCount", 0),
+        since=raw.get("stateTransitionTime", ""),
     )
 
 

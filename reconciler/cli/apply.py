@@ -28,8 +28,9 @@ def run(arguments: argparse.Namespace) -> int:
     from reconciler.cli.stack import each, load_checked, the_only
 
     stacks = load_checked(arguments)
-    if arguments.replace:
-        the_only(stacks, "--replace")
+    for given, what in ((arguments.replace, "--replace"), (arguments.dangerous_force, "--dangerous-force")):
+        if given:
+            the_only(stacks, what)
     return each(stacks, lambda desired, which: _apply(arguments, desired, which))
 
 
@@ -65,7 +66,7 @@ async def plan_of(
     """The plan of a command, and the context that it was made in."""
     from dataclasses import replace
 
-    from reconciler.cli.stack import Snapshot, account, bind_replace, context_of, store_of
+    from reconciler.cli.stack import Snapshot, account, bind_force, bind_replace, check_forced, context_of, store_of
     from reconciler.executor import look
     from reconciler.plan import make_plan
 
@@ -77,8 +78,11 @@ async def plan_of(
         context = context_of(arguments, desired.stack)
         observed = await look(there, desired, context, watch=False)
         context = replace(context, ledger=await store_of(target, desired.stack).ledger())
-        if arguments.replace:
+        if arguments.replace or arguments.dangerous_force:
             context = bind_replace(arguments, context, observed, desired.objects)
+            context = bind_force(arguments, context, observed)
             observed = await look(there, desired, context, watch=False)
     # A job whose time is over while the plan is carried out is for the next one: nobody has seen that it goes.
-    return make_plan(desired, observed, context), replace(context, due=observed.at)
+    plan = make_plan(desired, observed, context)
+    check_forced(arguments, plan)
+    return plan, replace(context, due=observed.at)

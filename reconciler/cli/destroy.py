@@ -27,9 +27,12 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load; then each stack by itself."""
-    from reconciler.cli.stack import each, load_manifests
+    from reconciler.cli.stack import each, load_manifests, the_only
 
-    return each(load_manifests(arguments), lambda declared, which: _destroy(arguments, declared, which))
+    stacks = load_manifests(arguments)
+    if arguments.dangerous_force:
+        the_only(stacks, "--dangerous-force")
+    return each(stacks, lambda declared, which: _destroy(arguments, declared, which))
 
 
 def _destroy(arguments: argparse.Namespace, declared: "Desired", which: str) -> int:
@@ -38,7 +41,7 @@ def _destroy(arguments: argparse.Namespace, declared: "Desired", which: str) -> 
 
     from reconciler.cli.running import converge, report
     from reconciler.cli.show import painter
-    from reconciler.cli.stack import choose_target
+    from reconciler.cli.stack import check_forced, choose_target
     from reconciler.plan import make_plan
     from reconciler.render.text import plan_text
 
@@ -46,8 +49,9 @@ def _destroy(arguments: argparse.Namespace, declared: "Desired", which: str) -> 
     print(f"Target: {target}{which}\n")
     nothing = replace(declared, objects={})
     context = _context(arguments, declared)
-    observed, context = asyncio.run(_look(target, nothing, context))
+    observed, context = asyncio.run(_look(arguments, target, nothing, context))
     plan = make_plan(nothing, observed, context)
+    check_forced(arguments, plan)
     for key, wanted in declared.objects.items():
         live = observed.get(key)
         if live is not None and not context.owns(live):
@@ -80,12 +84,17 @@ def _context(arguments: argparse.Namespace, declared: "Desired") -> "Context":
     )
 
 
-async def _look(target: "Target", nothing: "Desired", context: "Context") -> "tuple[Observed, Context]":
-    from reconciler.cli.stack import account, store_of
+async def _look(
+    arguments: argparse.Namespace, target: "Target", nothing: "Desired", context: "Context"
+) -> "tuple[Observed, Context]":
+    from reconciler.cli.stack import account, bind_force, store_of
     from reconciler.executor import look
 
     async with account(target) as there:
         observed = await look(there, nothing, context, watch=False)
+        if arguments.dangerous_force:
+            context = bind_force(arguments, context, observed)
+            observed = await look(there, nothing, context, watch=False)
     return observed, replace(context, ledger=await store_of(target, nothing.stack).ledger())
 
 

@@ -72,6 +72,14 @@ def add_decisions(parser: argparse.ArgumentParser, *, prune: bool = True) -> Non
         default=[],
         help="tasks that run on this pool or in this job may be cut off for a change",
     )
+    parser.add_argument(
+        "--dangerous-force",
+        metavar="ADDR",
+        action="append",
+        default=[],
+        help="have the service end this job or job schedule without waiting for its nodes (force=true); releases that "
+        "have not run may be lost",
+    )
     if prune:
         parser.add_argument(
             "--allow-new-run",

@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         (arguments.format == "json", "--format json"),
         (arguments.live is not None, "--live"),
         (arguments.replace, "--replace"),
+        (arguments.dangerous_force, "--dangerous-force"),
     ):
         if given:
             the_only(stacks, what)

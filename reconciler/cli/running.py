@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import getpass
 import os
 import signal
+import socket
 import sys
 import time
 from dataclasses import replace
@@ -82,6 +84,10 @@ async def converge(
     journal = FolderJournal(state_directory(os.environ), target.endpoint, desired.stack.name)
     if plan.has_changes:
         journal.write("run", command=arguments.command, digest=plan.digest)  # better now than after the first request
+        for key, born in sorted(context.consents.force):
+            who = f"{getpass.getuser()}@{socket.gethostname()}"
+            asked = f"{arguments.command} --dangerous-force {key}"
+            journal.write("dangerous-force", object=str(key), born=born, who=who, command=asked)
         print()
     store = store_of(target, desired.stack)
     if any(isinstance(wanted.lifecycle, JobLifecycle) and wanted.lifecycle.ttlAfterCompletion for wanted in declared):

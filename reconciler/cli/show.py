@@ -14,6 +14,7 @@ from reconciler.errors import BatchError
 from reconciler.executor import Pass
 from reconciler.ledger import Evidence
 from reconciler.lifecycle.steps import Verb, Wait
+from reconciler.model.desired import Key
 from reconciler.observed import short
 from reconciler.receipt import Receipt
 from reconciler.render.text import Paint, plain
@@ -124,6 +125,10 @@ class Progressing:
             self._say(f"    the logs of {receipt.left_out} more failed tasks are left out", "yellow")
         if receipt.note:
             self._say(f"    {receipt.note}", "yellow")
+
+    def taken_over(self, key: Key, born: str) -> None:
+        """An id that has become somebody else's."""
+        self._once(f"{key} of others", f"{key}: somebody else created it anew ({born}); that one is left alone")
 
     def acted(self, outcome: Outcome) -> None:
         """One action that was accepted."""

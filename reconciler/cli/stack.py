@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from reconciler.cli.addresses import key_of
 from reconciler.errors import ReconcilerError, TargetError, UsageError
-from reconciler.lifecycle.steps import Consents, Context
+from reconciler.lifecycle.steps import Consents, Context, Wait
 from reconciler.model.desired import Desired, Key, Kind, Stack
 from reconciler.observed import LiveJob, Observed
 from reconciler.store import FolderStore, state_directory
@@ -20,6 +20,7 @@ from reconciler.store import FolderStore, state_directory
 if TYPE_CHECKING:
     from reconciler.azure import Account
     from reconciler.errors import Finding
+    from reconciler.plan import Plan
 
 WORST = (64, 1, 6, 5, 4, 3, 2, 0)
 """Exit codes, the worst first."""
@@ -272,6 +273,32 @@ def bind_replace(
             raise UsageError(f"--replace {text}: {why}, so nothing would be created in its place")
         found.add((key, live.guard.born))
     return replace(context, consents=replace(context.consents, replace=frozenset(found)))
+
+
+def bind_force(arguments: argparse.Namespace, context: Context, observed: Observed) -> Context:
+    """The context with `--dangerous-force` bound to the incarnations that are there now."""
+    force, stuck = set(), set()
+    for text in arguments.dangerous_force:
+        key = key_of(text)
+        if key.kind is Kind.POOL:
+            raise UsageError(f"--dangerous-force {text}: only the end of a job or a job schedule can be forced")
+        live = observed.get(key)
+        if live is None or not context.owns(live):
+            raise UsageError(f"--dangerous-force {text}: stack '{context.stack}' has no such object in the account")
+        force.add((key, live.guard.born))
+        stuck |= {(key, live.guard.born)} if live.state == "terminating" else set()
+    consents = replace(context.consents, force=frozenset(force), stuck=frozenset(stuck))
+    return replace(context, consents=consents)
+
+
+def check_forced(arguments: argparse.Namespace, plan: "Plan") -> None:
+    """Refuse a `--dangerous-force` that nothing would come of: it is never kept for later."""
+    for text in arguments.dangerous_force:
+        entry = plan.entries.get(key_of(text))
+        if entry is not None and any(action.force for action in entry.actions):
+            continue
+        why = f"now it is: {entry.step}" if entry is not None and isinstance(entry.step, Wait) else "it stays as it is"
+        raise UsageError(f"--dangerous-force {text}: the plan neither terminates nor deletes it; {why}")
 
 
 def _job_key(text: str) -> Key:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from reconciler.cli.stack import Target
     from reconciler.ledger import Evidence
     from reconciler.model.desired import Desired, Key
+    from reconciler.observed import LiveJob, Observed
 
 
 def add(commands: Any) -> None:
@@ -183,6 +184,7 @@ async def _job(there: "Account", name: str, target: "Target") -> int:
 
     from reconciler.cli.addresses import listed, missing
     from reconciler.errors import NotThere
+    from reconciler.lifecycle.release import pending, stuck
     from reconciler.model.desired import Key, Kind
     from reconciler.status import node_problems, outcome, task_problems
 
@@ -196,21 +198,36 @@ async def _job(there: "Account", name: str, target: "Target") -> int:
         raise missing(observed, key, name)
     runs, counts = await there.node_runs(job), await there.task_counts(job)
     job = replace(job, nodes=runs, counts=counts, tasks=await there.tasks(job) if counts.failed else {})
+    job = await _with_hosts(there, observed, job)
     ended = f" ({job.terminate_reason})" if job.terminate_reason else ""
     print(f"{job.address}: {_detail(job)}{ended}")
     if job.scheduling_error:
         print(f"! {job.scheduling_error}")
     if runs:
-        rows = [(run.node, outcome(run, "preparation"), outcome(run, "release")) for run in runs]
-        print("\n" + table(("NODE", "PREPARATION", "RELEASE"), rows))
+        waits = {one.node: one.why for one in pending(job)} if job.state == "terminating" else {}
+        rows = [
+            (run.node, outcome(run, "preparation"), outcome(run, "release"), waits.get(run.node, "")) for run in runs
+        ]
+        print("\n" + table(("NODE", "PREPARATION", "RELEASE", "WAITS FOR" if waits else ""), rows))
     elif job.prepares:
         print("\nNo node has run its preparation task.")
-    found = [*node_problems(job), *task_problems(job)]
+    found = [*node_problems(job), *task_problems(job), *stuck(job)]
     if found:
         print("\n" + "\n".join(f"! {text}" for text in found))
     if evidence := kept.get(job.guard.born):
         print(f"\nKept of it: {evidence}")
     return 0
+
+
+async def _with_hosts(there: "Account", observed: "Observed", job: "LiveJob") -> "LiveJob":
+    """The job with the state of the nodes that its end may wait for."""
+    from dataclasses import replace
+
+    from reconciler.executor.snapshot import read_details
+    from reconciler.reading import Reading, hosts_of
+
+    observed = replace(observed, jobs={**observed.jobs, job.key: job})
+    return (await read_details(there, observed, Reading(nodes=frozenset(hosts_of(job))))).jobs[job.key]
 
 
 async def _receipts(target: "Target", key: "Key") -> "Mapping[str, Evidence]":

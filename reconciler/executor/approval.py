@@ -1,9 +1,11 @@
 """What a person agreed to: the roads of a plan. A fresh look that asks for more stops the object."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from reconciler.lifecycle.steps import HARMLESS, NODE_VERBS, Verb
+from reconciler.lifecycle.steps import HARMLESS, NODE_VERBS, Context, Verb
 from reconciler.model.desired import Key
+from reconciler.observed import Observed
 from reconciler.plan import Entry, Plan
 
 
@@ -93,6 +95,16 @@ class Approvals:
         if approval.born is None and entry.live is not None:
             self._approved[entry.key] = replace(approval, born=entry.live.guard.born)
         return True
+
+    def taken_over(self, observed: Observed, context: Context) -> Mapping[Key, str]:
+        """Ids of objects that were to end, and that somebody else has given to objects of their own; with when."""
+        found = {}
+        for key, approval in self._approved.items():
+            live = observed.get(key)
+            if live is None or approval.born in (None, live.guard.born) or context.owns(live):
+                continue
+            found[key] = live.guard.born
+        return found
 
     def done(self, key: Key, verb: Verb) -> None:
         """*verb* was carried out on the object."""

@@ -42,7 +42,9 @@ class Execution:
             error = Rejected(f"write down what becomes of {entry.address}", str(broken))
         said = str(error) if error else None
         try:
-            self.journal.write("action", object=entry.address, verb=action.verb, reason=action.reason, error=said)
+            force = {"force": True} if action.force else {}
+            verb, reason = action.verb, action.reason
+            self.journal.write("action", object=entry.address, verb=verb, **force, reason=reason, error=said)
         except OSError as broken:
             error = error or Rejected(
                 f"{action.verb} {entry.address} was done, but not written to the journal", str(broken)

@@ -67,6 +67,9 @@ class Events(Protocol):
     def receipt(self, address: str, verb: Verb, receipt: Receipt, evidence: Evidence | None) -> None:
         """A job is about to be deleted, or is held; this is what its nodes did. *evidence* None: it was kept before."""
 
+    def taken_over(self, key: Key, born: str) -> None:
+        """The id of an object that is gone belongs to one that somebody else created; told at each pass."""
+
     def acted(self, outcome: Outcome) -> None:
         """An action was accepted."""
 

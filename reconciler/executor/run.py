@@ -96,6 +96,8 @@ class Run:
         # After the account: a run is written down before its job is removed, so one that was seen to be gone is known.
         self.context = replace(self.context, ledger=await self.store.ledger())
         plan = make_plan(self.desired, observed, self.context)
+        for key, born in self.approved.taken_over(observed, self.context).items():
+            self.events.taken_over(key, born)
         jobs = (key for key in self.desired.objects if key in observed.jobs)
         self._worked |= {key for key in jobs if observed.jobs[key].state != "completed"}
         return Pass(plan, observed, self._progress(plan, observed))

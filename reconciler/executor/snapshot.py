@@ -80,8 +80,12 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
     pools = await asyncio.gather(
         *(bounded(pool(key)) for key in sorted((reading.nodes | reading.formulas.keys()) & observed.pools.keys()))
     )
-    return replace(
-        observed,
-        jobs={**observed.jobs, **{there.key: there for there in jobs}},
-        pools={**observed.pools, **{there.key: there for there in pools}},
-    ).with_children()
+    return (
+        replace(
+            observed,
+            jobs={**observed.jobs, **{there.key: there for there in jobs}},
+            pools={**observed.pools, **{there.key: there for there in pools}},
+        )
+        .with_children()
+        .with_hosts()
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from reconciler.lifecycle.job import RELEASE_BOUND
+from reconciler.lifecycle.release import RELEASE_BOUND
 from reconciler.lifecycle.steps import Blocked, Context, Wait
 from reconciler.observed import Debt, LiveNode, short
 

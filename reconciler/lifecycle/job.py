@@ -18,7 +18,7 @@ What an unfinished job that goes on takes is in `job_upkeep`, what its successor
 from dataclasses import replace
 from typing import Any, Final
 
-from reconciler.lifecycle import forecast, job_upkeep, runs
+from reconciler.lifecycle import forecast, job_upkeep, release, runs
 from reconciler.lifecycle import tasks as task_life
 from reconciler.lifecycle.job_change import job_diff, replacement
 from reconciler.lifecycle.ownership import given, marked, stays
@@ -28,9 +28,8 @@ from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Ver
 from reconciler.model.desired import Wanted
 from reconciler.observed import UNFINISHED, Guard, LiveJob, TaskCounts, short
 
-RELEASE_BOUND: Final = "up to 15 min"
-"""The service ends an attempt of a release task after 15 minutes (REST reference, maxWallClockTime)."""
 TERMINATE_REASON: Final = "reconciler"
+FORCED: Final = "; --dangerous-force: releases that have not run may be lost"
 STATE_AFTER: Final = {
     Verb.TERMINATE: "terminating",
     Verb.DELETE: "deleting",
@@ -46,8 +45,12 @@ def next_step(wanted: Wanted | None, live: LiveJob | None, context: Context) -> 
     match wanted, live:
         case None, None:
             return runs.unwanted(context)
+        case None, LiveJob(state="terminating") as job if context.is_stuck(job):
+            return stays(job, context) or _end(job, context.removal, context)
+        case Wanted(), LiveJob(state="terminating") as job if context.is_stuck(job) and is_asked(job, context):
+            return _end(job, "asked for by --replace", context)
         case _, LiveJob(state="terminating"):
-            return Wait(release_wait(live), RELEASE_BOUND if live.releases else "")
+            return Wait(release.waited_for(live), release.bound(live))
         case _, LiveJob(state="deleting"):
             return Wait("the service to forget it")
         case None, LiveJob() as job:
@@ -62,39 +65,33 @@ def next_step(wanted: Wanted | None, live: LiveJob | None, context: Context) -> 
             return Blocked(f"in a state this version does not know: {live.state if live else 'none'}")
 
 
-def release_wait(job: LiveJob) -> str:
-    """Whose release a terminating job is waiting for, as far as it is known."""
-    if not job.releases:
-        return "its tasks to end"
-    if job.nodes is None:
-        return "release"
-    waiting = [short(run.node) for run in job.owing()]
-    if not waiting:
-        return "release"
-    named = ", ".join(waiting[:3]) + (f" and {len(waiting) - 3} more" if len(waiting) > 3 else "")
-    return f"release on {len(waiting)} node{'s' if len(waiting) > 1 else ''} ({named})"
-
-
 def _end(job: LiveJob, reason: str, context: Context) -> Step:
-    """The road of every job that goes: terminate, then (once it is completed) delete."""
+    """The road of every job that goes: terminate, then (once it is completed) delete.
+
+    With force (--dangerous-force, and nothing else) the service does not wait for nodes to end the job, and a job whose
+    end they hold up is deleted as it is: releases that have not run by then may never run.
+    """
+    force = context.forces(job)
     if job.state in UNFINISHED:
-        return Action(Verb.TERMINATE, reason, job.guard, {"terminateReason": TERMINATE_REASON})
+        reason += FORCED if force else ""
+        return Action(Verb.TERMINATE, reason, job.guard, {"terminateReason": TERMINATE_REASON}, force=force)
+    policy = context.policy(job)
+    kept = context.ledger.receipts.get((job.key, job.guard.born))
+    capture = "" if kept else policy.capture
+    gone = Action(Verb.DELETE, reason, job.guard, receipt=job.nodes or (), capture=capture)
+    if job.state == "terminating" and context.is_stuck(job):
+        return replace(gone, reason=reason + FORCED, force=True)
     if job.state != "completed":
         return Blocked(f"in a state this version does not know: {job.state}")
     if job.prepares and job.nodes is None:
         return Wait("its preparation and release results to be read")
-    policy = context.policy(job)
-    kept = context.ledger.receipts.get((job.key, job.guard.born))
-    capture = "" if kept else policy.capture
     failed = [run for run in job.nodes or () if run.release is not None and run.release.failed]
     if not failed or not policy.hold or job.key in context.consents.release_failure:
-        return Action(Verb.DELETE, reason, job.guard, receipt=job.nodes or (), capture=capture)
+        return gone
     nodes = ", ".join(f"{short(run.node)} (exit code {run.release.exit_code})" for run in failed if run.release)
     if not kept:
         # What release said is on the nodes, and goes with them: it is fetched now, not when somebody consents.
-        return Action(
-            Verb.WRITE_RECEIPT, f"release failed on {nodes}", job.guard, receipt=job.nodes or (), capture=capture
-        )
+        return replace(gone, verb=Verb.WRITE_RECEIPT, reason=f"release failed on {nodes}")
     return Blocked(
         f"kept, because release failed on {nodes}: {kept}; what it left behind is on the nodes "
         f"(reconciler logs {job.address} --task release)",

@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from reconciler.diff import Change, FieldChange, diff
 from reconciler.lifecycle import forecast
-from reconciler.lifecycle.job import RELEASE_BOUND
 from reconciler.lifecycle.ownership import given, marked, stays
 from reconciler.lifecycle.policies import of_schedule
+from reconciler.lifecycle.release import RELEASE_BOUND
 from reconciler.lifecycle.replacement import for_change, on_request
 from reconciler.lifecycle.secrets import remembered, unseen, why
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
@@ -48,12 +48,14 @@ def next_step(wanted: Wanted | None, live: LiveSchedule | None, context: Context
     match wanted, live:
         case None, None:
             return Done("absent, as desired")
+        case None, LiveSchedule(state="terminating") as schedule if context.is_stuck(schedule):
+            return stays(schedule, context) or _end(schedule, context.removal, context)
         case _, LiveSchedule(state="terminating"):
             return Wait("its job to end")
         case _, LiveSchedule(state="deleting"):
             return Wait("the service to forget it")
         case None, LiveSchedule() as schedule:
-            return stays(schedule, context) or _end(schedule, context.removal)
+            return stays(schedule, context) or _end(schedule, context.removal, context)
         case Wanted() as spec, None:
             return _create(spec, context)
         case Wanted() as spec, LiveSchedule(state="active" | "disabled") as schedule:
@@ -70,7 +72,7 @@ def schedule_diff(wanted: Wanted, schedule: LiveSchedule) -> Change:
     return Change((*seen.fields, *unseen(wanted, schedule)))
 
 
-def _end(schedule: LiveSchedule, reason: str) -> Step:
+def _end(schedule: LiveSchedule, reason: str, context: Context) -> Step:
     """The road of every schedule that goes."""
     if schedule.state == "active":
         return Action(Verb.DISABLE, reason, schedule.guard)
@@ -79,15 +81,16 @@ def _end(schedule: LiveSchedule, reason: str) -> Step:
         more = f" and {len(schedule.children) - 3} more" if len(schedule.children) > 3 else ""
         unfinished = any(job.releases for job in schedule.unfinished)
         return Wait(f"its jobs to be removed ({names}{more})", RELEASE_BOUND if unfinished else "")
-    return Action(Verb.DELETE, reason, schedule.guard)
+    return Action(Verb.DELETE, reason, schedule.guard, force=context.forces(schedule))
 
 
 def departure(wanted: Wanted | None, schedule: LiveSchedule, context: Context) -> str | None:
     """Why the schedule goes now, for good or to be made anew, so that its jobs go first; None when it stays."""
+    forced = wanted is None and context.is_stuck(schedule)
     if (
         not context.owns(schedule)
         or schedule.key in context.orphaning
-        or schedule.state not in ("active", "disabled", "completed")
+        or schedule.state not in ("active", "disabled", "completed", *(("terminating",) if forced else ()))
     ):
         return None
     if wanted is None:
@@ -112,9 +115,10 @@ def _create(wanted: Wanted, context: Context) -> Step:
 def _tend(wanted: Wanted, schedule: LiveSchedule, context: Context) -> Step:
     lifecycle = of_schedule(wanted)
     if reason := _replacement(wanted, schedule, context):
-        return _end(schedule, reason) if isinstance(reason, str) else reason
+        return _end(schedule, reason, context) if isinstance(reason, str) else reason
     if lifecycle.state == "Completed":
-        return Action(Verb.TERMINATE, "its manifest says lifecycle.state: Completed", schedule.guard)
+        why_now = "its manifest says lifecycle.state: Completed"
+        return Action(Verb.TERMINATE, why_now, schedule.guard, force=context.forces(schedule))
     if lifecycle.state == "Disabled" and schedule.state == "active":
         return Action(Verb.DISABLE, "its manifest says lifecycle.state: Disabled", schedule.guard)
     if update := _update(wanted, schedule, context):
@@ -156,7 +160,7 @@ def _body(wanted: Wanted, fields: tuple[FieldChange, ...]) -> dict[str, Any]:
 def _look_back(wanted: Wanted, schedule: LiveSchedule, context: Context) -> Step:
     """A completed schedule that its manifest names takes no changes; it is made anew for runs still to come."""
     if reason := _replacement(wanted, schedule, context):
-        return _end(schedule, reason) if isinstance(reason, str) else reason
+        return _end(schedule, reason, context) if isinstance(reason, str) else reason
     completed = of_schedule(wanted).state == "Completed"
     return Done("completed, as its manifest says" if completed else "ran to its end")
 

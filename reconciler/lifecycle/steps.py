@@ -52,7 +52,8 @@ class Action:
     nonce in it is the writer's to fill. *receipt* and *run* are what has to be written down before the request is
     sent; with *capture* (Never, OnFailure, Always) the receipt as a file, with the logs that it asks for; empty: that
     was done before. *guards* stand beside *tasks* where these exist already, and beside the *names* of tasks that no
-    manifest need have. *nodes* are ids. *hint* says what to do when the service refuses.
+    manifest need have. *nodes* are ids. *force*: the service is not to wait for nodes. *hint* says what to do when the
+    service refuses.
     """
 
     verb: Verb
@@ -68,6 +69,7 @@ class Action:
     names: tuple[str, ...] = ()
     run: Entry | None = None
     capture: str = ""
+    force: bool = False
     hint: str = ""
 
     @property
@@ -76,6 +78,8 @@ class Action:
         return len(self.tasks) or len(self.names)
 
     def __str__(self) -> str:
+        if self.force:
+            return f"{self.verb} with force"
         if self.nodes:
             return node_words(self.verb, len(self.nodes))
         if self.count:
@@ -151,13 +155,16 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Consents:
-    """What a person agreed to by name. *replace* names incarnations, so that it is spent once the object is new."""
+    """What a person agreed to by name. *replace*, *force* and *stuck* name incarnations, so that they are spent once
+    the object is new; *stuck* has those of *force* that were ending already when they were named."""
 
     replace: frozenset[tuple[Key, str]] = frozenset()
     release_loss: frozenset[Key] = frozenset()
     release_failure: frozenset[Key] = frozenset()
     task_loss: frozenset[Key] = frozenset()
     new_run: frozenset[Key] = frozenset()
+    force: frozenset[tuple[Key, str]] = frozenset()
+    stuck: frozenset[tuple[Key, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +203,14 @@ class Context:
 
     def removes(self, key: Key) -> bool:
         return self.prunes or key in self.removing
+
+    def forces(self, live: Live) -> bool:
+        """Whether a person said that the service is not to wait for nodes when this very incarnation ends."""
+        return (live.key, live.guard.born) in self.consents.force
+
+    def is_stuck(self, live: Live) -> bool:
+        """Whether a person gave up waiting for the end of this very incarnation."""
+        return (live.key, live.guard.born) in self.consents.stuck
 
     def policy(self, live: Live) -> Policy:
         """What the manifest says, or said when the object was last written."""

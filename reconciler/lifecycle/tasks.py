@@ -98,9 +98,8 @@ def next_step(wanted: Wanted, job: LiveJob, context: Context) -> Step | None:
         return Wait("its tasks to be listed")
     if absent := missing(wanted, job):
         hint = DISABLED_HINT if job.state == "disabled" else ""
-        return Action(
-            Verb.ADD_TASKS, f"{len(absent)} of {len(wanted.tasks)} tasks are not there", tasks=absent, hint=hint
-        )
+        reason = f"{len(absent)} of {len(wanted.tasks)} tasks are not there"
+        return Action(Verb.ADD_TASKS, reason, job.guard, tasks=absent, hint=hint)
     if job.tasks is None:
         return Wait("its tasks to be compared")
     if step := _changed(wanted, job, job.tasks, context):

@@ -113,6 +113,10 @@ tasks:
         return [json.loads(path.read_text("utf-8")) for path in sorted(self._kept.glob("receipts/*.json"))]
 
     @property
+    def journal(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self._kept / "journal.jsonl").read_text("utf-8").splitlines()]
+
+    @property
     def logs(self) -> dict[str, str]:
         """The captured logs, without incarnation and node."""
         found = {path: path.relative_to(self._kept / "logs").parts[1:] for path in self._kept.glob("logs/*/*/*/*")}
@@ -224,3 +228,28 @@ def test_a_replaced_job_and_its_successor_have_receipts_of_their_own(job: Job) -
     assert job.apply().code == 0
     assert len({receipt["born"] for receipt in job.receipts}) == 2
     assert (job.count("prepared"), job.count("released")) == (2, 2)
+
+
+def test_a_release_that_hangs_is_waited_for_until_somebody_forces_the_end(job: Job) -> None:
+    job.write(RELEASES.replace("exit 0", "sleep 600"))
+    assert job.apply().code == 0
+    nothing = job.apply("--dangerous-force", f"job/{job.name}")
+    assert (nothing.code, job.state) == (64, "active")
+    assert "the plan neither terminates nor deletes it" in nothing.err
+    job.remove()
+    until(lambda: job.apply("--max-duration", "1s").code == 3 and job.state == "terminating")
+    until(lambda: job.count("released") == 1)
+    assert job.apply("--max-duration", "1s", "--dangerous-force", "pool/p").code == 64
+
+    forced = job.apply("--dangerous-force", f"job/{job.name}")
+    assert (forced.code, job.state) == (0, "absent")
+    assert "road: delete with force" in forced.out
+    assert "releases that have not run may be lost" in forced.out
+    (asked,) = [row for row in job.journal if row["event"] == "dangerous-force"]
+    assert (asked["object"], asked["born"]) == (f"job/{job.name}", job.receipts[0]["born"])
+    assert "@" in asked["who"]
+    assert asked["command"] == f"apply --dangerous-force job/{job.name}"
+    (sent,) = [row for row in job.journal if row["event"] == "action" and row.get("force")]
+    assert (sent["verb"], sent["error"]) == ("delete", None)
+    assert asked["at"] < sent["at"]
+    assert job.receipts[0]["nodes"][0]["release"]["state"] == "running"

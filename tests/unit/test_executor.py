@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
+
 from reconciler.executor import End, Result, Run, Settings, approve, look
 from reconciler.ledger import Ledger
 from reconciler.lifecycle.steps import Action, Context
@@ -36,9 +38,15 @@ class Account:
 
 
 class Paper:
-    """Journal, store and events that keep nothing; a clock that does not wait."""
+    """Journal, store and events that keep nothing but what was told; a clock that does not wait."""
 
     time = 0.0
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def taken_over(self, key: Key, born: str) -> None:
+        self.told.append(f"{key} {born}")
 
     def write(self, event: str, /, **facts: Any) -> None: ...
 
@@ -58,10 +66,11 @@ class Paper:
         return lambda *_: None
 
 
-def run(desired: Desired, account: Any, context: Context) -> Result:
+def run(desired: Desired, account: Any, context: Context, paper: Any = None) -> Result:
+    paper = paper or Paper()
+
     async def work() -> Result:
         plan = make_plan(desired, await look(account, desired, context, watch=False), context)
-        paper: Any = Paper()
         settings = Settings(work=False, max_duration=60)
         return await Run(
             account, account, paper, paper, paper, paper, desired, context, settings, approve(plan)
@@ -93,3 +102,35 @@ def test_what_is_no_longer_blocked_is_for_the_next_plan(world: Any) -> None:
     result = run(world.desired(), account, world.context)
     assert (result.end, account.sent, dict(result.failures)) == (End.IN_PROGRESS, [], {})
     assert result.waiting == ("pool/p was blocked when the plan was approved, and now needs: delete",)
+
+
+@pytest.mark.parametrize("seen", ["terminating", "deleting"])
+def test_an_id_that_somebody_else_took_over_is_left_alone_and_told(world: Any, seen: str) -> None:
+    ours = world.live_job(world.job(jobPreparationTask=None, jobReleaseTask=None), "active")
+    theirs = replace(ours, guard=replace(ours.guard, born="t1"), mark=None)
+    looks = [world.observed(replace(ours, state=state)) for state in ("active", "active", seen)]
+    account, paper = Account([*looks, world.observed(theirs)]), Paper()
+    result = run(world.desired(), account, world.context, paper)
+    assert (result.end, account.sent) == (End.SETTLED, ["terminate job/j"])
+    assert set(paper.told) == {"job/j t1"}
+
+
+def test_a_job_that_another_run_of_ours_created_anew_is_not_ended_for_the_old_ones_sake(world: Any) -> None:
+    ours = world.live_job(world.job(jobPreparationTask=None, jobReleaseTask=None), "active")
+    successor = replace(ours, guard=replace(ours.guard, born="t1"))
+    looks = [world.observed(replace(ours, state=state)) for state in ("active", "active", "deleting")]
+    account = Account([*looks, world.observed(successor)])
+    result = run(world.desired(), account, world.context)
+    assert (result.end, account.sent) == (End.FAILED, ["terminate job/j"])
+    assert "it changed since the plan was approved" in str(result.failures)
+
+
+def test_a_successor_is_not_created_over_a_job_of_somebody_else(world: Any) -> None:
+    wanted = world.job(jobPreparationTask=None, jobReleaseTask=None, usesTaskDependencies=True)
+    ours = world.live_job(world.job(jobPreparationTask=None, jobReleaseTask=None), counts=TaskCounts())
+    theirs = replace(ours, guard=replace(ours.guard, born="t1"), mark=None)
+    looks = [world.observed(replace(ours, state=state)) for state in ("active", "active", "deleting")]
+    account, paper = Account([*looks, world.observed(theirs)]), Paper()
+    result = run(world.desired(wanted), account, world.context, paper)
+    assert (result.end, account.sent) == (End.BLOCKED, ["terminate job/j"])
+    assert set(paper.told) == {"job/j t1"}

@@ -113,6 +113,41 @@ def written_down(context: Context, live: LiveJob) -> Context:
     return replace(context, ledger=replace(context.ledger, receipts={(live.key, live.guard.born): evidence}))
 
 
+@pytest.mark.parametrize(
+    ("state", "force", "stuck", "declared", "expected"),
+    [
+        ("active", True, False, False, ("terminate", True)),
+        ("active", False, False, False, ("terminate", False)),
+        ("terminating", True, False, False, ("wait", False)),  # it began to end since: the service gets its time
+        ("terminating", True, True, False, ("delete", True)),
+        ("terminating", True, True, True, ("wait", False)),
+        ("completed", True, True, False, ("delete", False)),  # nothing is left that force could skip
+    ],
+)
+def test_force_is_for_the_named_incarnation_and_where_it_changes_something(
+    world: Any, state: str, force: bool, stuck: bool, declared: bool, expected: tuple[str, bool]
+) -> None:
+    wanted = world.job()
+    live = world.live_job(wanted, state, nodes=(world.ran(release="running"),))
+    this = frozenset({(live.key, live.guard.born)})
+    consents = Consents(force=this if force else frozenset(), stuck=this if stuck else frozenset())
+    context = replace(world.context, consents=consents)
+    step = next_step(wanted if declared else None, live, context)
+    assert (said(step), isinstance(step, Action) and step.force) == expected
+    if isinstance(step, Action) and step.verb is Verb.DELETE:
+        assert step.receipt == live.nodes
+    successor = replace(live, guard=replace(live.guard, born="t1"))
+    step = next_step(None, successor, context)
+    assert not (isinstance(step, Action) and step.force)
+
+
+def test_an_object_that_is_kept_is_not_forced_out(world: Any) -> None:
+    live = world.live_job(world.job(), "terminating", nodes=(), mark=Mark("s", keep=True))
+    this = frozenset({(live.key, live.guard.born)})
+    context = replace(world.context, consents=Consents(force=this, stuck=this))
+    assert next_step(None, live, context) == Done(KEPT)
+
+
 def test_a_receipt_is_of_one_incarnation(world: Any) -> None:
     live = world.live_job(world.job(), "completed", nodes=(world.ran(release=3),))
     again = replace(live, guard=replace(live.guard, born="t1"))
