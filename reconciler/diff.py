@@ -42,6 +42,10 @@ class Change:
     def of(self, *kinds: ChangeKind) -> tuple[FieldChange, ...]:
         return tuple(change for change in self.fields if change.kind in kinds)
 
+    def is_covered_by(self, fields: tuple[FieldChange, ...]) -> bool:
+        """Whether nothing differs any more once *fields* are written, but what waits for the next creation."""
+        return all(row in fields or row.kind is ChangeKind.NEXT_INCARNATION for row in self.fields)
+
 
 def diff(model: type[Spec], wanted: Normal, live: Normal, *, written: Normal | None = None) -> Change:
     """What *live* must become to equal *wanted*.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Self
 
-from reconciler.model.desired import Key, Kind
+from reconciler.model.desired import PLAIN, Key, Kind
 from reconciler.model.table import Normal
 
 MARK = "reconciler"
@@ -116,17 +116,17 @@ class Mark:
         """Whether the manifest gave the environment setting of this name by reference to a secret."""
         return EVERY in self.hidden or print_of(setting) in self.hidden
 
-    def same_policy(self, other: "Mark") -> bool:
-        """Whether *other* need not be written for its own sake: for its policies, a missing digest (an adopted object
-        has none), other settings that are secrets, or another store."""
-        same_store = not other.store or other.store == self.store
-        return (
-            same_store
-            and self.hidden == other.hidden
-            and bool(other.spec or not self.spec)
-            and (self.keep, self.hold, self.orphan, self.capture)
-            == (other.keep, other.hold, other.orphan, other.capture)
-        )
+    @property
+    def policy(self) -> tuple[bool, bool, bool, object]:
+        return self.keep, self.hold, self.orphan, self.capture
+
+    def replaces(self, other: "Mark") -> bool:
+        """Whether it has to be written in the place of *other* for its own sake: for its policies, other settings that
+        are secrets, another store, or a manifest that asks for something else (an adopted object's mark is of none). A
+        manifest that only names what the service chose, as an imported one does, is no reason."""
+        another_store = bool(other.store) and other.store != self.store
+        of_another = self.spec[:PLAIN] != other.spec[:PLAIN] or self.hidden != other.hidden
+        return another_store or of_another or self.policy != other.policy
 
 
 def print_of(text: str) -> str:

@@ -126,7 +126,10 @@ def for_watching(desired: Desired, observed: Observed) -> Reading:
         if job.counts.completed >= len(wanted.tasks):
             if job.counts.active or job.counts.running:  # tasks of others still run: are the declared ones among them?
                 tasks.add(key)
-        elif job.prepares:
+            continue
+        if job.counts.failed and not job.counts.running and job.spec.get("usesTaskDependencies"):
+            tasks.add(key)  # do the others wait for those that failed?
+        if job.prepares:
             runs.add(key)
             if job.pool is not None and job.pool in observed.pools:
                 nodes.add(job.pool)

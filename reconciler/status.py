@@ -7,8 +7,9 @@ from enum import StrEnum
 from reconciler.errors import BatchError
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle import release
+from reconciler.lifecycle.dependencies import held_back
 from reconciler.lifecycle.steps import Action, Done
-from reconciler.model.desired import Desired, Key, Kind
+from reconciler.model.desired import Desired, Key, Kind, Wanted
 from reconciler.model.document import JobLifecycle
 from reconciler.observed import (
     CAN_RUN,
@@ -17,6 +18,7 @@ from reconciler.observed import (
     LiveJob,
     LivePool,
     LiveSchedule,
+    LiveTask,
     NodeRun,
     Observed,
     Run,
@@ -136,10 +138,30 @@ def progress(desired: Desired, observed: Observed, jobs: Iterable[Key]) -> tuple
     return tuple(found)
 
 
-def cannot_go_on(observed: Observed, job: Progress) -> str:
-    """Why no task of the job can run any more by itself; empty when one can, or when it is not known."""
+def cannot_go_on(desired: Desired, observed: Observed, job: Progress) -> str:
+    """Why no declared task of the job can run any more by itself; empty when one can, or when it is not known."""
     live = observed.jobs.get(job.key)
-    if live is None or live.pool is None or job.running:
+    if live is None or job.running:
+        return ""
+    return _waits_for_failed_ones(desired.objects[job.key], live) or _has_no_node(observed, live)
+
+
+def _waits_for_failed_ones(wanted: Wanted, job: LiveJob) -> str:
+    if job.tasks is None or not all(task in job.tasks for task in wanted.tasks):
+        return ""
+    causes, held = held_back(job.tasks)
+    left = [task for task in wanted.tasks if not job.tasks[task].is_over]
+    if not left or not held.issuperset(left):
+        return ""
+    wait = f"{len(left)} task{'s wait' if len(left) > 1 else ' waits'}"
+    if len(causes) == 1:
+        return f"task {causes[0].name} failed ({_how_it_failed(causes[0])}), and {wait} for it"
+    names = ", ".join(task.name for task in causes[:3]) + (f" and {len(causes) - 3} more" if len(causes) > 3 else "")
+    return f"tasks {names} failed, and {wait} for them"
+
+
+def _has_no_node(observed: Observed, live: LiveJob) -> str:
+    if live.pool is None:
         return ""
     pool = observed.pools.get(live.pool)
     if pool is None:
@@ -200,9 +222,13 @@ def task_problems(job: LiveJob) -> tuple[str, ...]:
     lines = []
     for task in (job.tasks or {}).values():
         if task.failed:
-            why = f"exit code {task.exit_code}" if task.exit_code is not None else task.failure or "no exit code"
+            why = _how_it_failed(task)
             lines.append(f"task {task.name} failed ({why}); see reconciler logs {job.address} --task {task.name}")
     return tuple(lines)
+
+
+def _how_it_failed(task: LiveTask) -> str:
+    return f"exit code {task.exit_code}" if task.exit_code is not None else task.failure or "no exit code"
 
 
 def receipt_lines(nodes: tuple[NodeRun, ...]) -> tuple[str, ...]:

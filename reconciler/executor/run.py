@@ -222,7 +222,7 @@ class Run:
         going_on = [job for job in this.progress if not job.is_over]
         if len(going_on) < len(waiting):
             return {}
-        reasons = {job.address: cannot_go_on(this.observed, job) for job in going_on}
+        reasons = {job.address: cannot_go_on(self.desired, this.observed, job) for job in going_on}
         return reasons if all(reasons.values()) else {}
 
     async def _rest(self, seconds: float) -> None:

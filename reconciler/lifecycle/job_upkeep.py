@@ -77,12 +77,12 @@ def _update(wanted: Wanted, job: LiveJob, change: Change, context: Context) -> S
     cleared = sorted({row.top for row in fields if row.top not in wanted.spec and not table(JobSpec)[row.top].is_list})
     if cleared:
         return Blocked(f"{', '.join(cleared)} cannot be cleared on a live job: write the value that it is to have")
-    mark = marked(wanted, context, job.mark)
-    if not fields and mark.same_policy(job.mark):
+    mark = marked(wanted, context, job.mark, complete=change.is_covered_by(fields))
+    if not fields and not mark.replaces(job.mark):
         return None
     body = _body(wanted, fields)
     mark = remembered(mark, wanted, body)
-    return Action(Verb.UPDATE, why(wanted, job.mark, fields), job.guard, body, mark, changes=fields)
+    return Action(Verb.UPDATE, why(wanted, job.mark, fields, mark), job.guard, body, mark, changes=fields)
 
 
 def _one_way(wanted: Wanted, change: Change) -> tuple[FieldChange, ...]:

@@ -35,8 +35,12 @@ def stays(live: Live, context: Context) -> Step | None:
     return orphan(live, context.removal) if policy.orphan else None
 
 
-def marked(wanted: Wanted, context: Context, mark: Mark | None = None) -> Mark:
-    """The mark that an object gets with its manifest: a new one, or *mark* with what has changed."""
+def marked(wanted: Wanted, context: Context, mark: Mark | None = None, *, complete: bool = True) -> Mark:
+    """The mark that an object gets with its manifest: a new one, or *mark* with what has changed.
+
+    Unless *complete*, something of the manifest is still to be written, and the mark stays one of the manifest before:
+    a run that ends between the two leaves a change to be made, and not a difference that looks like drift.
+    """
     policy = policy_of(wanted)
     base = mark or Mark(context.stack)
     secrets = wanted.signature if mark is None else base.secrets
@@ -45,7 +49,7 @@ def marked(wanted: Wanted, context: Context, mark: Mark | None = None) -> Mark:
     store = context.ledger.store_id if context.restores or not base.store else base.store
     return replace(
         base,
-        spec=wanted.digest,
+        spec=wanted.digest if complete else base.spec,
         keep=policy.keep,
         hold=policy.hold,
         orphan=policy.orphan,

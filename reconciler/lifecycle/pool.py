@@ -21,7 +21,7 @@ from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Ver
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.pool import PoolSpec
-from reconciler.model.table import table, whole
+from reconciler.model.table import whole
 from reconciler.observed import ON_THE_WAY, USABLE, LivePool, NodeCounts, short
 
 __all__ = ["TARGETS", "next_step", "outwait", "predict"]
@@ -180,9 +180,10 @@ def _replace(wanted: Wanted, pool: LivePool, why: str, context: Context) -> Step
 
 
 def _cannot_be_cleared(wanted: Wanted, fields: tuple[FieldChange, ...]) -> Blocked | None:
-    """A PATCH keeps what it leaves out. An empty list clears one, which a line has to say (recorded for metadata)."""
+    """A PATCH keeps what it leaves out. An empty list or label clears one, which a line has to say (recorded for
+    metadata)."""
     names = {field.top for field in fields if field.top not in {*wanted.spec, *PROPERTIES}}
-    stuck = [name for name in names if not (table(PoolSpec)[name].is_list and name in wanted.body)]
+    stuck = [name for name in names if name not in wanted.body]
     if not stuck:
         return None
     text = f"{', '.join(sorted(stuck))} cannot be cleared on a live pool: write the value that it is to have"
@@ -194,14 +195,14 @@ def _update(wanted: Wanted, pool: LivePool, change: Change, context: Context) ->
     fields = change.of(ChangeKind.LIVE, ChangeKind.WHEN_EMPTY)
     if stuck := _cannot_be_cleared(wanted, fields):
         return stuck
-    mark = marked(wanted, context, pool.mark)
-    if not fields and mark.same_policy(pool.mark):
-        return None
-    reason = why(wanted, pool.mark, fields)
     names = {field.top for field in fields} | {"metadata"}
     removed = "startTask" in names - wanted.spec.keys()
     if removed:
         fields = tuple(field for field in fields if field.top in PROPERTIES)
+    mark = marked(wanted, context, pool.mark, complete=change.is_covered_by(fields))
+    if not fields and not mark.replaces(pool.mark):
+        return None
+    reason = why(wanted, pool.mark, fields, mark)
     mark = replace(mark, written=context.now if any(field.top in AT_START for field in fields) else pool.mark.written)
     if removed:
         # A PATCH cannot remove a start task; updateproperties does, and asks for both lists as well (reference 8.1).
@@ -229,6 +230,8 @@ def _scale(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...], cont
             return Blocked(
                 "autoscale is on and no line of the manifest speaks of the size: write enableAutoScale or the targets"
             )
+        if unsaid := _unsaid_targets(wanted, pool):  # said before autoscale is off, not after
+            return unsaid
         return _stop_scaling(pool, "its manifest gives it a fixed size", fields)
     if pool.allocation != "steady":
         return Wait("the pending resize to end", f"up to {pool.spec.get('resizeTimeout', 'PT15M')}")
@@ -243,7 +246,8 @@ def _scale(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...], cont
     ):
         return owed
     assert pool.mark is not None
-    reason = "a formula decides how many nodes there are" if not pool.scales else why(wanted, pool.mark, fields)
+    changed = why(wanted, pool.mark, fields, pool.mark)
+    reason = changed if pool.scales else "a formula decides how many nodes there are"
     return Action(Verb.ENABLE_AUTOSCALE, reason, pool.guard, _whole(wanted, names), changes=fields)
 
 
@@ -264,13 +268,19 @@ def _least(wanted: Wanted, pool: LivePool) -> NodeCounts:
 def _resize(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...], context: Context) -> Step | None:
     if wanted.spec.get("enableAutoScale"):
         return None
-    goal = goal_of(wanted)
-    if fields and all(field.implicit for field in fields) and pool.targets.beyond(goal).total:
-        names = ", ".join(field.name for field in fields)
-        return Blocked(
-            f"{_differ(names)} and no line of the manifest speaks of it; a missing line never takes nodes away"
-        )
-    return resize(wanted, pool, goal, fields, context)
+    return _unsaid_targets(wanted, pool) or resize(wanted, pool, goal_of(wanted), fields, context)
+
+
+def _unsaid_targets(wanted: Wanted, pool: LivePool) -> Blocked | None:
+    """A missing line never takes nodes away: which targets are to be written before there may be fewer nodes."""
+    shrinking = [row for row in rows(pool, goal_of(wanted)) if row.new < row.old and row.top not in wanted.written]
+    if not shrinking:
+        return None
+    names = " and ".join(row.top for row in shrinking)
+    there = " and ".join(f"{row.top} is {row.old}" for row in shrinking)
+    return Blocked(
+        f"{there} and no line of the manifest speaks of it; a missing line never takes nodes away: write {names}"
+    )
 
 
 def _nodes_step(pool: LivePool) -> Step:

@@ -10,19 +10,16 @@ from reconciler.model import duration
 from reconciler.model.desired import Wanted, digest
 from reconciler.model.field import ChangeKind
 from reconciler.model.job import JobSpec
-from reconciler.model.paths import parse, without
-from reconciler.model.table import Normal, table
+from reconciler.model.paths import without
+from reconciler.model.table import table
 from reconciler.observed import LiveJob
 
 GONE: Final = "ran to its end and was removed after its TTL"
 
 
 def run_digest(wanted: Wanted) -> str:
-    """Of what takes a new run when it changes: the fixed fields, and an auto pool but for keepAlive. What
-    lifecycle.ignoreChanges names asks for nothing."""
-    spec: Normal = wanted.stated.spec
-    for text in wanted.lifecycle.ignoreChanges:
-        spec = without(spec, parse(JobSpec, text))
+    """Of what takes a new run when it changes: the fixed fields, and an auto pool but for keepAlive."""
+    spec = wanted.asked
     fixed = {
         name: spec[name] for name, field in table(JobSpec).items() if field.change is ChangeKind.FIXED and name in spec
     }

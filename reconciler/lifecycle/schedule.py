@@ -146,11 +146,11 @@ def _update(wanted: Wanted, schedule: LiveSchedule, context: Context) -> Step | 
     assert schedule.mark is not None
     fields = schedule_diff(wanted, schedule).of(ChangeKind.LIVE, ChangeKind.NEXT_RUN)
     mark = marked(wanted, context, schedule.mark)
-    if not fields and mark.same_policy(schedule.mark):
+    if not fields and not mark.replaces(schedule.mark):
         return None
     body = _body(wanted, fields)
     mark = remembered(mark, wanted, body)
-    return Action(Verb.UPDATE, why(wanted, schedule.mark, fields), schedule.guard, body, mark, changes=fields)
+    return Action(Verb.UPDATE, why(wanted, schedule.mark, fields, mark), schedule.guard, body, mark, changes=fields)
 
 
 def _body(wanted: Wanted, fields: tuple[FieldChange, ...]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from reconciler.diff import FieldChange
 from reconciler.model.desired import SPECS, Wanted
+from reconciler.model.field import ChangeKind
 from reconciler.model.table import MASK, change_kind
 from reconciler.observed import Live, Mark
 
@@ -38,13 +39,14 @@ def remembered(mark: Mark, wanted: Wanted, sent: Collection[str]) -> Mark:
 def is_drift(wanted: Wanted, mark: Mark | None, fields: Collection[FieldChange]) -> bool:
     """Whether the object was changed behind our back: the manifest is the one it was last written from."""
     same = mark is not None and mark.spec == wanted.digest
-    return same and bool(fields) and not any(field.new == CHANGED for field in fields)
+    differing = [field for field in fields if field.kind is not ChangeKind.NEXT_INCARNATION]
+    return same and bool(differing) and not any(field.new == CHANGED for field in differing)
 
 
-def why(wanted: Wanted, mark: Mark, fields: Collection[FieldChange]) -> str:
-    """The reason of an update in words."""
+def why(wanted: Wanted, mark: Mark, fields: Collection[FieldChange], after: Mark) -> str:
+    """The reason of an update that makes *after* of *mark*, in words."""
     if not fields:
-        return "policy changed"
+        return "policy changed" if after.policy != mark.policy else "the mark is of an earlier manifest"
     if is_drift(wanted, mark, fields):
         return "drift"
     secret = all(field.new == CHANGED for field in fields)

@@ -84,6 +84,8 @@ class Action:
             return node_words(self.verb, len(self.nodes))
         if self.count:
             return f"{self.verb.removesuffix('-tasks')} {self.count} task{'s' if self.count > 1 else ''}"
+        if self.verb is Verb.UPDATE and not self.changes:
+            return "update its mark"
         return "forget its run" if self.verb is Verb.FORGET else self.verb.replace("-", " ")
 
 

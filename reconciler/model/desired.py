@@ -8,14 +8,15 @@ from typing import Any, Final
 
 from reconciler.model.digest import digest as digest
 from reconciler.model.document import JobLifecycle, PoolLifecycle, ScheduleLifecycle
-from reconciler.model.field import Spec
+from reconciler.model.field import ChangeKind, Spec
 from reconciler.model.groups import Task as Task
 from reconciler.model.groups import Tasks
 from reconciler.model.job import JobSpec
+from reconciler.model.paths import parse, without
 from reconciler.model.pool import PoolSpec
 from reconciler.model.schedule import JobScheduleSpec
 from reconciler.model.secret import secret_digest
-from reconciler.model.table import Normal, Path
+from reconciler.model.table import Normal, Path, table, without_choices
 
 
 class Kind(StrEnum):
@@ -31,6 +32,10 @@ SPECS: Mapping[Kind, type[Spec]] = {
     Kind.JOB: JobSpec,
     Kind.JOB_SCHEDULE: JobScheduleSpec,
 }
+
+
+PLAIN: Final = 8
+"""So many characters of a manifest's digest say nothing of what the service may choose."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -99,9 +104,24 @@ class Wanted:
         return self if self.origin is None else self.origin.stated
 
     @cached_property
+    def asked(self) -> Normal:
+        """The normalised spec without what asks for nothing of an object that is there: what lifecycle.ignoreChanges
+        names, and what waits for the next creation."""
+        if self.origin is not None:
+            return self.origin.asked
+        model = SPECS[self.key.kind]
+        spec = self.spec
+        for text in self.lifecycle.ignoreChanges:
+            spec = without(spec, parse(model, text))
+        waits = {name for name, field in table(model).items() if field.change is ChangeKind.NEXT_INCARNATION}
+        return {name: value for name, value in spec.items() if name not in waits}
+
+    @cached_property
     def digest(self) -> str:
-        """Of the normalised spec: tells a change of the manifest from a change made behind our back."""
-        return self.origin.digest if self.origin else digest(self.spec)
+        """Of what it asks for: tells a change of the manifest from a change made behind our back. It begins with that
+        of the part which no choice of the service is in."""
+        plain = without_choices(SPECS[self.key.kind], self.asked)
+        return digest(plain)[:PLAIN] + digest(self.asked)[PLAIN:]
 
     @cached_property
     def tasks_digest(self) -> str:

@@ -32,6 +32,7 @@ class Compare(StrEnum):
     PLAIN = "plain"
     FOLDED = "folded"  # the service rewrites the letter case (enums, vmSize)
     DURATION = "duration"  # the service rewrites the text (PT60M -> PT1H)
+    LABEL = "label"  # an empty text is none: there is nothing to show in either case
     MOMENT = "moment"  # the service rewrites the text (2030-01-01T02:00:00+01:00 -> 2030-01-01T01:00:00Z)
 
 

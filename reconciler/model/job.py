@@ -84,7 +84,7 @@ class JobManagerTask(Spec):
     """A task that starts first and usually adds the others."""
 
     id: BatchId = wire("Its id.", required=True)
-    displayName: DisplayName | None = wire("For people.")
+    displayName: DisplayName | None = wire("For people.", compare=Compare.LABEL)
     commandLine: CommandLine = wire("What to run. No shell is added.", required=True)
     containerSettings: TaskContainerSettings | None = wire(
         "The container it runs in; needed and allowed only on a pool for containers."
@@ -135,7 +135,9 @@ class PoolInfo(OneOf):
 class JobProperties(Spec):
     """What a job and the jobs of a schedule have in common."""
 
-    displayName: DisplayName | None = wire("For people; fixed at creation.", change=ChangeKind.NEXT_INCARNATION)
+    displayName: DisplayName | None = wire(
+        "For people; fixed at creation.", change=ChangeKind.NEXT_INCARNATION, compare=Compare.LABEL
+    )
     priority: int | None = wire("Order of jobs in a pool.", default=0, change=ChangeKind.LIVE, ge=-1000, le=1000)
     maxParallelTasks: ParallelTasks | None = wire(
         "Tasks at once over the whole job; -1 without limit.", default=-1, change=ChangeKind.LIVE

@@ -60,7 +60,7 @@ class StartTask(Spec):
 class PoolSpecification(Spec):
     """A set of nodes of one size and image."""
 
-    displayName: DisplayName | None = wire("For people.", change=ChangeKind.WHEN_EMPTY)
+    displayName: DisplayName | None = wire("For people.", change=ChangeKind.WHEN_EMPTY, compare=Compare.LABEL)
     vmSize: str = wire(
         "Size of the virtual machines, such as Standard_D2s_v3.",
         required=True,

@@ -38,7 +38,9 @@ class JobSpecification(JobProperties):
 class JobScheduleSpec(Spec):
     """Makes jobs at planned times; at most one of them is active."""
 
-    displayName: DisplayName | None = wire("For people; fixed at creation.", change=ChangeKind.NEXT_INCARNATION)
+    displayName: DisplayName | None = wire(
+        "For people; fixed at creation.", change=ChangeKind.NEXT_INCARNATION, compare=Compare.LABEL
+    )
     schedule: JobScheduleConfiguration = wire("When jobs are made.", required=True, change=ChangeKind.LIVE)
     jobSpecification: JobSpecification = wire(
         "What each job is. A change reaches jobs that are made later.",

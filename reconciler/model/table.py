@@ -123,6 +123,8 @@ def normalise(model: type[Spec], raw: Mapping[str, Json], *, fill: bool = True) 
         if field.write_only:
             continue
         value = raw.get(field.name)
+        if fill and value == "" and field.compare is Compare.LABEL:
+            value = None
         if value in (None, []) and fill and field.default not in (ABSENT, SERVICE_CHOSEN) and field.counts(raw):
             value = field.default
         if value is not None:
@@ -130,6 +132,26 @@ def normalise(model: type[Spec], raw: Mapping[str, Json], *, fill: bool = True) 
         if value is not None:
             normal[field.name] = value
     return normal
+
+
+def without_choices(model: type[Spec], normal: Normal) -> Normal:
+    """*normal* without what the service chooses where no line names it, and without what does not count: the same for
+    a manifest and for one that was made of its live object."""
+    return {
+        name: _value_without_choices(field, normal[name])
+        for name, field in table(model).items()
+        if name in normal and not field.service_chosen and field.counts(normal)
+    }
+
+
+def _value_without_choices(field: Field, value: Json) -> Json:
+    if field.below is None:
+        return value
+    if field.keyed_by is not None:
+        return {key: without_choices(field.below, item) for key, item in value.items()}
+    if field.is_list:
+        return [without_choices(field.below, item) for item in value]
+    return without_choices(field.below, value)
 
 
 def _normal_value(field: Field, value: Json, fill: bool) -> Json:

@@ -153,7 +153,9 @@ class TaskSpec(Spec):
     id: BatchId = wire(
         "Unique in the job, whatever the letter case.", required=True, change=ChangeKind.FIXED, compare=Compare.FOLDED
     )
-    displayName: DisplayName | None = wire("For people; need not be unique.", change=ChangeKind.NEXT_INCARNATION)
+    displayName: DisplayName | None = wire(
+        "For people; need not be unique.", change=ChangeKind.NEXT_INCARNATION, compare=Compare.LABEL
+    )
     commandLine: CommandLine = wire(
         "What to run. No shell is added: start one for pipes, variables or redirection (/bin/sh -c '...').",
         required=True,

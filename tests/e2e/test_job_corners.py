@@ -42,6 +42,28 @@ spec:
     assert done.code == 0
 
 
+def test_tasks_that_wait_for_a_failed_one_are_not_waited_for(bench: Any) -> None:
+    bench.write(
+        job="""\
+apiVersion: reconciler/v1
+kind: Job
+metadata: {name: j}
+spec: {poolInfo: {poolId: p}, usesTaskDependencies: true}
+tasks:
+- {id: t1, commandLine: /bin/false}
+- {id: t2, commandLine: /bin/true, dependsOn: {taskIds: [t1]}}
+- {id: t3, commandLine: /bin/true, dependsOn: {taskIds: [t2]}}
+"""
+    )
+    done = bench.apply()
+    assert done.code == 1, done.out
+    assert (
+        "! job/j: tasks 1 of 3 done, and none can run: task t1 failed (exit code 1), and 2 tasks wait for it"
+        in done.out
+    )
+    assert bench.run("plan", str(bench.folder), "--detailed-exitcode").code == 0
+
+
 def test_tasks_that_keep_a_job_from_ending_are_not_deleted_to_be_changed(bench: Any) -> None:
     job = """\
 apiVersion: reconciler/v1

@@ -165,6 +165,20 @@ def test_targets_and_resize_timeout_go_through_resize(
     assert live["resizeTimeout"] == timeout
 
 
+def test_a_target_that_others_changed_after_ours_is_drift(bench: Any) -> None:
+    pool(bench, targets="targetDedicatedNodes: 0")
+    begun(bench)
+    pool(bench, targets="targetDedicatedNodes: 1")
+    ran = applied(bench)
+    assert "road: resize -> update its mark" in ran.out
+    client(bench).begin_resize_pool("p", BatchPoolResizeOptions(target_dedicated_nodes=0))
+    ran = bench.run("plan", str(bench.folder))
+    assert "Changed behind our back (drift):" in ran.out
+    pool(bench, targets="targetDedicatedNodes: 2")
+    ran = bench.run("plan", str(bench.folder))
+    assert "(drift)" not in ran.out
+
+
 TWO = "targetDedicatedNodes: 2"
 FORMULA = "autoScaleFormula: $TargetDedicatedNodes = {n}"
 ON = "enableAutoScale: true"
@@ -402,7 +416,7 @@ def test_a_shrink_takes_the_nodes_that_owe_no_release(bench: Any) -> None:
     pool(bench, targets="targetDedicatedNodes: 1")
     job(bench, RELEASING, "/bin/true")
     ran = applied(bench)
-    road = "choose 2 nodes -> disable scheduling on 2 nodes -> remove 2 nodes -> wait for"
+    road = "choose 2 nodes -> disable scheduling on 2 nodes -> remove 2 nodes -> update its mark -> wait for"
     assert f"road: {road}" in ran.out
     assert set(nodes(bench)) == {run.node_id}
     bench.write(job=None)

@@ -21,6 +21,15 @@ def changes(model: type, wanted: Body, live: Body) -> list[tuple[str, Any, Any, 
     return [(row.name, row.old, row.new, row.kind.value, row.implicit) for row in change.fields]
 
 
+@pytest.mark.parametrize("returned", [{}, {"displayName": ""}])
+def test_an_empty_display_name_is_none(returned: Body) -> None:
+    job = {"poolInfo": {"poolId": "p"}}
+    assert changes(JobSpec, {**job, "displayName": ""}, {**job, **returned}) == []
+    assert changes(JobSpec, job, {**job, **returned}) == []
+    cleared = changes(PoolSpec, {"vmSize": "a", "displayName": ""}, {"vmSize": "a", "displayName": "old"})
+    assert cleared == [("displayName", "old", None, "when_empty", False)]
+
+
 # What the service returned for a job of id and pool only (recorded, api-version 2025-06-01).
 RETURNED: Body = {
     "poolInfo": {"poolId": "P"},

@@ -87,7 +87,7 @@ def test_items_of_a_list_with_names_are_ignored_one_by_one(world: Any) -> None:
 
 def test_pools_ignore_what_somebody_else_scales(world: Any) -> None:
     wanted = world.pool(life={"ignoreChanges": ["spec.targetDedicatedNodes"]})
-    live = world.live_pool(world.pool(targetDedicatedNodes=9))
+    live = world.live_pool(world.pool(targetDedicatedNodes=9), mark=Mark("s", wanted.digest))
     plan = make_plan(world.desired(wanted), world.observed(live), world.context)
     assert not plan.has_changes
 

@@ -7,8 +7,12 @@ import pytest
 
 from reconciler.cli.show import PAST
 from reconciler.ledger import Entry, Ledger
+from reconciler.lifecycle import job as job_life
+from reconciler.lifecycle import pool as pool_life
+from reconciler.lifecycle import schedule as schedule_life
+from reconciler.lifecycle.pool import predict as predict_pool
 from reconciler.lifecycle.runs import run_digest
-from reconciler.lifecycle.steps import Blocked, Consents, Verb
+from reconciler.lifecycle.steps import Action, Blocked, Consents, Verb, Wait
 from reconciler.model.desired import Key, Kind
 from reconciler.observed import LiveNode, Mark, TaskCounts
 from reconciler.plan import make_plan, too_much
@@ -89,6 +93,81 @@ def test_drift_and_change_are_told_apart_by_the_mark(world: Any) -> None:
     plan = make_plan(world.desired(changed), world.observed(world.live_job(wanted)), world.context)
     assert "drift" not in plan_text(plan)
     assert "priority: 0 -> 7" in plan_text(plan)
+
+
+def _carried_out(plan: Any, live: Any, life: Any) -> Any:
+    """The object after every step of its road."""
+    entry = plan.entries[live.key]
+    for step in entry.road:
+        live = life.predict(entry.wanted, live, step) if isinstance(step, Action) else live
+        live = life.outwait(live) if isinstance(step, Wait) else live
+    return live
+
+
+FORMULA = {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes = 1", "targetDedicatedNodes": None}
+POOL_CHANGES = [
+    ({"targetDedicatedNodes": 3}, "resize -> update its mark -> wait for nodes: 2 of 3 ready"),
+    (FORMULA, "enable autoscale -> update its mark -> wait for nodes: 2 of 2 ready"),
+    (
+        {"targetDedicatedNodes": 3, "startTask": {"commandLine": "new"}},
+        "update -> resize -> update its mark -> wait for nodes: 2 of 3 ready",
+    ),
+    ({"startTask": {"commandLine": "new"}}, "update"),
+]
+
+
+@pytest.mark.parametrize(("spec", "road"), POOL_CHANGES)
+def test_the_mark_of_a_pool_tells_of_a_manifest_when_the_last_of_it_was_written(
+    world: Any, spec: dict[str, Any], road: str
+) -> None:
+    wanted, before = world.pool(**spec), world.live_pool(world.pool())
+    plan = make_plan(world.desired(wanted), world.observed(before), world.context)
+    assert roads(plan) == {"pool/p": road}
+    first = plan.entries[before.key].actions[0]
+    begun = predict_pool(wanted, before, first)
+    assert begun is not None
+    # A run that ends here leaves a change of the manifest, no drift.
+    assert not make_plan(world.desired(wanted), world.observed(begun), world.context).entries[before.key].drift
+    after = _carried_out(plan, before, pool_life)
+    assert not make_plan(world.desired(wanted), world.observed(after), world.context).has_changes
+    by_hand = {"autoScaleFormula": "other"} if after.scales else {"targetDedicatedNodes": 9}
+    touched = replace(after, spec={**after.spec, **by_hand})
+    plan = make_plan(world.desired(wanted), world.observed(touched), world.context)
+    assert plan.entries[before.key].drift
+
+
+def test_a_manifest_that_follows_what_was_changed_by_hand_rewrites_the_mark_alone(world: Any) -> None:
+    job, schedule, pool = world.job(), world.schedule(), world.pool()
+    followed = (
+        world.job(priority=7),
+        world.schedule(metadata=[{"name": "a", "value": "b"}]),
+        world.pool(taskSlotsPerNode=1, targetDedicatedNodes=3),
+    )
+    lives = [
+        replace(world.live_job(job), spec=followed[0].spec),
+        replace(world.live_schedule(schedule), spec=followed[1].spec),
+        replace(world.live_pool(pool), spec=followed[2].spec, current=3, nodes={"idle": 3}),
+    ]
+    plan = make_plan(world.desired(*followed), world.observed(*lives), world.context)
+    assert roads(plan) == dict.fromkeys(("job/j", "jobschedule/s", "pool/p"), "update its mark")
+    assert "why:  the mark is of an earlier manifest" in plan_text(plan)
+    lives_then = [
+        _carried_out(plan, live, life) for live, life in zip(lives, (job_life, schedule_life, pool_life), strict=True)
+    ]
+    assert not make_plan(world.desired(*followed), world.observed(*lives_then), world.context).has_changes
+    back = make_plan(world.desired(job, schedule, pool), world.observed(*lives_then), world.context)
+    assert [entry.drift for entry in back.entries.values() if entry.actions] == [False, False]
+
+
+def test_what_asks_for_nothing_leaves_the_mark_alone_and_drift_is_told_beside_it(world: Any) -> None:
+    wanted = world.job(displayName="new", priority=3, life={"ignoreChanges": ["spec.priority"]})
+    live = world.live_job(world.job(life={"ignoreChanges": ["spec.priority"]}))
+    plan = make_plan(world.desired(wanted), world.observed(live), world.context)
+    assert not plan.has_changes
+    assert not plan.entries[wanted.key].drift
+    assert plan.entries[wanted.key].notes
+    touched = replace(live, spec={**live.spec, "metadata": {"a": "by hand"}})
+    assert make_plan(world.desired(wanted), world.observed(touched), world.context).entries[wanted.key].drift
 
 
 def test_input_order_never_changes_a_plan(world: Any) -> None:

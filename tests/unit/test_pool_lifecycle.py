@@ -375,3 +375,37 @@ def test_nodes_are_waited_for_as_long_as_they_may_still_come(
     world: Any, nodes: dict[str, int] | None, current: int, step: object
 ) -> None:
     assert next_step(world.pool(), world.live_pool(world.pool(), nodes=nodes, current=current), world.context) == step
+
+
+SIZES_UNSAID = [
+    # what the manifest says of the size -> what is missing (None: nothing), for a pool of 2 dedicated and 1 spot nodes
+    ({}, "write enableAutoScale or the targets"),
+    ({"enableAutoScale": False}, "write targetDedicatedNodes and targetLowPriorityNodes"),
+    ({"enableAutoScale": False, "resizeTimeout": "PT7M"}, "write targetDedicatedNodes and targetLowPriorityNodes"),
+    ({"targetDedicatedNodes": 2}, "write targetLowPriorityNodes"),
+    ({"targetDedicatedNodes": 2, "targetLowPriorityNodes": 1}, None),
+    ({"enableAutoScale": False, "targetLowPriorityNodes": 0, "targetDedicatedNodes": 0}, None),
+]
+
+
+@pytest.mark.parametrize(("said", "missing"), SIZES_UNSAID)
+def test_autoscale_is_not_turned_off_before_the_manifest_says_how_many_nodes_there_are_to_be(
+    world: Any, said: dict[str, Any], missing: str | None
+) -> None:
+    wanted = world.pool(**{"targetDedicatedNodes": None, **said})
+    spec = {**world.pool(**FORMULA).spec, "targetDedicatedNodes": 2, "targetLowPriorityNodes": 1}
+    live = world.live_pool(world.pool(), spec=spec, current=3, spot=1, nodes={"idle": 3})
+    step = next_step(wanted, live, world.context)
+    if missing is None:
+        assert isinstance(step, Action)
+        assert step.verb == "disable-autoscale"
+    else:
+        assert isinstance(step, Blocked)
+        assert missing in step.reason
+
+
+def test_a_missing_target_takes_no_nodes_away_whatever_else_changes(world: Any) -> None:
+    wanted = world.pool(targetDedicatedNodes=None, resizeTimeout="PT7M")
+    step = next_step(wanted, world.live_pool(world.pool()), world.context)
+    assert isinstance(step, Blocked)
+    assert "targetDedicatedNodes is 2 and no line of the manifest speaks of it" in step.reason
