@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Self
 
+from reconciler.model import moment
 from reconciler.model.desired import PLAIN, Key, Kind
 from reconciler.model.table import Normal
 
@@ -107,7 +108,7 @@ class Mark:
             written=_time(values.get("written", "")),
             aside=_prints(aside),
             store=values.get("store", ""),
-            retried=values.get("re", ""),
+            retried=_retried(values.get("re", "")),
             secrets=values.get("secrets", ""),
             hidden=_prints(hidden),
         )
@@ -150,6 +151,12 @@ def _time(text: str) -> str:
     except ValueError:
         return ""
     return text if moment.tzinfo is not None else ""
+
+
+def _retried(text: str) -> str:
+    """For which manifest failed tasks run again, as the mark has it; none where the time beside it is no time."""
+    _, _, until = text.partition("@")
+    return "" if until and not moment.is_one(until) else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ def _retry(wanted: Wanted, job: LiveJob, context: Context) -> Action | None:
         return None
     if known == goal:
         return task_life.reactivate(failed)
-    retried = f"{goal}@{max(task.ended for task in failed)}"
+    retried = f"{goal}@{max(failed, key=task_life.end_of).ended}"
     mark = replace(marked(wanted, context, job.mark), retried=retried)
     reason = f"{len(failed)} failed task{'s are' if len(failed) > 1 else ' is'} to run again"
     return Action(Verb.UPDATE, reason, job.guard, _body(wanted, ()), mark)

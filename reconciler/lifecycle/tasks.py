@@ -11,6 +11,7 @@ from typing import overload
 from reconciler.diff import Change, FieldChange, diff
 from reconciler.lifecycle.policies import of_job
 from reconciler.lifecycle.steps import Action, Blocked, Context, Step, Verb, Wait
+from reconciler.model import moment
 from reconciler.model.desired import Task, Wanted, digest
 from reconciler.model.field import ChangeKind
 from reconciler.model.table import normalise
@@ -180,8 +181,13 @@ def failed(wanted: Wanted, job: LiveJob, until: str = "") -> tuple[LiveTask, ...
     return tuple(
         task
         for id_, task in there.items()
-        if task.failed and id_ in wanted.tasks and (not until or task.ended <= until)
+        if task.failed and id_ in wanted.tasks and (not until or end_of(task) <= moment.order(until))
     )
+
+
+def end_of(task: LiveTask) -> tuple[str, str]:
+    """When a completed task ended, in order; one that never ran may have no end, and comes first."""
+    return moment.order(task.ended) if task.ended else ("", "")
 
 
 def reactivate(tasks: tuple[LiveTask, ...]) -> Action:

@@ -29,6 +29,23 @@ def canonical(text: str) -> str:
     return f"{whole}.{fraction}Z" if fraction else f"{whole}Z"
 
 
+def is_one(text: str) -> bool:
+    """Whether *text* is a moment."""
+    try:
+        canonical(text)
+    except ValueError:
+        return False
+    return True
+
+
+def order(text: str) -> tuple[str, str]:
+    """What puts moments in order, to the last digit that the service writes. Raises ValueError as `canonical` does."""
+    second, _, _ = canonical(text).rstrip("Z").partition(".")
+    match = _PATTERN.fullmatch(text)
+    assert match is not None
+    return second, (match["fraction"] or "").rstrip("0")
+
+
 def is_before(text: str, other: str) -> bool:
     """Whether *text* is an earlier moment than *other*."""
     return canonical(text).rstrip("Z") < canonical(other).rstrip("Z")

@@ -633,6 +633,32 @@ def test_failed_tasks_run_again_once_for_a_manifest_whatever_dies(world: Any) ->
     assert said(next_step(wanted, replace(both, mark=step.mark), world.context)) == "done"
 
 
+WITHIN_A_SECOND = [
+    # when the last failed task had ended, when one fails again: later by less than a text or a clock would tell
+    ("2030-01-01T00:00:07Z", "2030-01-01T00:00:07.5Z"),
+    ("2030-01-01T00:00:07.12Z", "2030-01-01T00:00:07.1200001Z"),
+    ("2030-01-01T00:00:07.99Z", "2030-01-01T01:00:08+01:00"),
+]
+
+
+@pytest.mark.parametrize(("ended", "again"), WITHIN_A_SECOND)
+def test_a_task_that_fails_again_within_the_second_is_not_run_a_third_time(world: Any, ended: str, again: str) -> None:
+    wanted, live = with_tasks(world, "ReactivateFailed")
+    first = world.live_task(wanted.tasks["t1"], "completed", failed=True, ended="2030-01-01T00:00:05Z")
+    second = world.live_task(wanted.tasks["t2"], "completed", failed=True, ended=ended)
+    step = next_step(wanted, replace(live, tasks={"t1": first, "t2": second}), world.context)
+    assert isinstance(step, Action)
+    failed_again = {"t1": replace(first, ended=again), "t2": second}
+    step = next_step(wanted, replace(live, mark=step.mark, tasks=failed_again), world.context)
+    assert isinstance(step, Action)
+    assert (step.verb, step.names) == ("reactivate-tasks", ("t2",))
+
+
+def test_a_mark_that_somebody_spoilt_says_nothing_of_retries() -> None:
+    text = str(Mark("s", retried="abc@2030-01-01T00:00:07Z"))
+    assert Mark.parse(text.replace("2030", "soon")) == Mark("s")
+
+
 def test_confirmed_tasks_are_compared_when_that_is_asked_for(world: Any) -> None:
     wanted = world.job(tasks=("t1", "t2"))
     live = world.live_job(wanted, tasks={"t1": world.live_task(wanted.tasks["t1"])})
