@@ -56,6 +56,7 @@ class Mark:
     the values written that the service never returns. *hidden* holds the prints of the names of environment settings
     that the manifest gives by reference to a secret, which the service returns in clear: whoever reads the account to
     write manifests of it knows them for secrets.
+    *later*: the job was created without its onAllTasksComplete, which is still to be set.
     """
 
     stack: str
@@ -72,6 +73,7 @@ class Mark:
     retried: str = ""
     secrets: str = ""
     hidden: frozenset[str] = frozenset()
+    later: bool = False
 
     def __str__(self) -> str:
         flags = f"{'k' if self.keep else ''}{'h' if self.hold else ''}{'o' if self.orphan else ''}"
@@ -84,6 +86,7 @@ class Mark:
             "re": self.retried,
             "secrets": self.secrets,
             "hidden": "".join(sorted(self.hidden)),
+            "later": "end" if self.later else "",
         }
         return text + "".join(f";{name}={value}" for name, value in more.items() if value)
 
@@ -111,6 +114,7 @@ class Mark:
             retried=_retried(values.get("re", "")),
             secrets=values.get("secrets", ""),
             hidden=_prints(hidden),
+            later=bool(values.get("later")),
         )
 
     def hides(self, setting: str) -> bool:
@@ -118,7 +122,7 @@ class Mark:
         return EVERY in self.hidden or print_of(setting) in self.hidden
 
     @property
-    def policy(self) -> tuple[bool, bool, bool, object]:
+    def policy(self) -> tuple[bool, bool, bool, str]:
         return self.keep, self.hold, self.orphan, self.capture
 
     def replaces(self, other: "Mark") -> bool:

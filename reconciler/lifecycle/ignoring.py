@@ -31,10 +31,10 @@ def beside(wanted: Wanted | None, live: Live | None) -> Wanted | None:
 
 def _being_created(live: Live) -> frozenset[str]:
     """Properties that do not have their value of the manifest yet, because an object begins without it: a schedule that
-    is disabled before it may run, a job that ends with its tasks before they were all in."""
+    is disabled before it may run, a job that is to end with its tasks before they are all in and may run."""
     match live:
         case LiveSchedule() if (live.spec.get("schedule") or {}).get("doNotRunUntil") == NOT_YET:
             return frozenset({"schedule"})
-        case LiveJob(mark=Mark(nonce=nonce, tasks=""), guard=guard) if nonce or not guard.born:  # or a forecast
+        case LiveJob(mark=Mark(later=True)):
             return frozenset({"onAllTasksComplete"})
     return frozenset()

@@ -110,12 +110,13 @@ def _create(wanted: Wanted, context: Context) -> Step:
     if (past := runs.before_a_new_one(wanted, context)) is not None:
         return past
     body = dict(wanted.body)
-    if wanted.tasks or lifecycle.state == "Disabled":
-        # Set after all tasks are in, and once it is enabled: a job created with it may end while tasks are still being
-        # added (reference, 15), and it ends disabled jobs, too (reference, 7).
-        body.pop("onAllTasksComplete", None)
+    # Set after all tasks are in, and once it is enabled: a job created with it may end while tasks are still being
+    # added (reference, 15), and it ends disabled jobs, too (reference, 7).
+    later = bool(wanted.tasks or lifecycle.state == "Disabled") and wanted.spec["onAllTasksComplete"] != "noaction"
+    if later:
+        del body["onAllTasksComplete"]
     # A new job has no failed task of an earlier manifest.
-    facts: dict[str, Any] = {"tasks": "" if wanted.tasks else wanted.tasks_digest, "retried": ""}
+    facts: dict[str, Any] = {"tasks": "" if wanted.tasks else wanted.tasks_digest, "retried": "", "later": later}
     if lifecycle.tasks == "ReactivateFailed":
         facts["retried"] = task_life.retry_digest(wanted)
     return Action(

@@ -24,7 +24,7 @@ from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.job import JobSpec
 from reconciler.model.table import table, whole
-from reconciler.observed import LiveJob, short
+from reconciler.observed import LiveJob, Mark, short
 
 
 def next_step(wanted: Wanted, job: LiveJob, change: Change, context: Context) -> Step:
@@ -81,13 +81,18 @@ def _update(wanted: Wanted, job: LiveJob, change: Change, context: Context) -> S
     if not fields and not mark.replaces(job.mark):
         return None
     body = _body(wanted, fields)
-    mark = remembered(mark, wanted, body)
+    mark = _as_set(remembered(mark, wanted, body), fields)
     return Action(Verb.UPDATE, why(wanted, job.mark, fields, mark), job.guard, body, mark, changes=fields)
 
 
 def _one_way(wanted: Wanted, change: Change) -> tuple[FieldChange, ...]:
     """`onAllTasksComplete` ends a disabled job as well (reference, 7), so it is set once the job may run."""
     return change.of(ChangeKind.ONE_WAY) if of_job(wanted).state == "Active" else ()
+
+
+def _as_set(mark: Mark, fields: tuple[FieldChange, ...]) -> Mark:
+    """The mark beside an update of *fields*: what creation left out is not left out any more."""
+    return replace(mark, later=mark.later and all(row.kind is not ChangeKind.ONE_WAY for row in fields))
 
 
 def _body(wanted: Wanted, fields: tuple[FieldChange, ...]) -> dict[str, Any]:
@@ -110,7 +115,8 @@ def _tend_tasks(wanted: Wanted, job: LiveJob, change: Change, context: Context) 
             return step
         retried = task_life.retry_digest(wanted)
     one_way = _one_way(wanted, change)
-    mark = replace(marked(wanted, context, job.mark), tasks=wanted.tasks_digest, retried=retried)
+    mark = _as_set(marked(wanted, context, job.mark), one_way)
+    mark = replace(mark, tasks=wanted.tasks_digest, retried=retried)
     if mark == job.mark and not one_way:
         return done
     return Action(Verb.CONFIRM_TASKS, "all tasks are in", job.guard, _body(wanted, one_way), mark, changes=one_way)

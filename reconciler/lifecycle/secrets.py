@@ -39,7 +39,8 @@ def remembered(mark: Mark, wanted: Wanted, sent: Collection[str]) -> Mark:
 def is_drift(wanted: Wanted, mark: Mark | None, fields: Collection[FieldChange]) -> bool:
     """Whether the object was changed behind our back: the manifest is the one it was last written from."""
     same = mark is not None and mark.spec == wanted.digest
-    differing = [field for field in fields if field.kind is not ChangeKind.NEXT_INCARNATION]
+    waits = {ChangeKind.NEXT_INCARNATION} | ({ChangeKind.ONE_WAY} if mark is not None and mark.later else set())
+    differing = [field for field in fields if field.kind not in waits]
     return same and bool(differing) and not any(field.new == CHANGED for field in differing)
 
 

@@ -1,15 +1,17 @@
 """`lifecycle.ignoreChanges`: which paths there are, and what they keep."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from reconciler.lifecycle.ignoring import beside
+from reconciler.lifecycle.job import outwait, predict
 from reconciler.lifecycle.schedule import NOT_YET
-from reconciler.lifecycle.steps import Action
+from reconciler.lifecycle.steps import Action, Wait
 from reconciler.model.document import JobLifecycle, PoolLifecycle, ScheduleLifecycle
-from reconciler.observed import Mark
+from reconciler.observed import Guard, Mark
 from reconciler.plan import make_plan
 
 CONSTRAINED = {"constraints": {"maxTaskRetryCount": 1, "maxWallClockTime": "P1D"}}
@@ -111,10 +113,38 @@ def test_a_job_ends_with_its_tasks_as_it_was_created_to_also_where_that_is_ignor
     assert entry.actions[-1].body["onAllTasksComplete"] == "terminatejob"
     live = world.live_job(
         wanted,
-        mark=Mark("s", wanted.digest, nonce="n"),
+        mark=Mark("s", wanted.digest, nonce="n", later=True),
         spec={**wanted.spec, "onAllTasksComplete": "noaction"},
         tasks={"t1": world.live_task(wanted.tasks["t1"])},
     )
     step = make_plan(world.desired(wanted), world.observed(live), world.context).entries[wanted.key].step
     assert isinstance(step, Action)
     assert step.body["onAllTasksComplete"] == "terminatejob"
+
+
+@pytest.mark.parametrize("tasks", [(), ("t1",)])
+def test_a_job_that_began_disabled_ends_with_its_tasks_also_where_that_is_ignored(
+    world: Any, tasks: tuple[str, ...]
+) -> None:
+    asks = {"tasks": tasks, "onAllTasksComplete": "terminatejob"}
+    ignores = {"ignoreChanges": ["spec.onAllTasksComplete"]}
+    held, freed = world.job(life={**ignores, "state": "Disabled"}, **asks), world.job(life=ignores, **asks)
+    live: Any = None
+    for _ in range(8):
+        entry = make_plan(world.desired(held), world.observed(*([live] if live else [])), world.context).entries[
+            held.key
+        ]
+        if not isinstance(entry.step, Action | Wait):
+            break
+        live = predict(entry.wanted, live, entry.step) if isinstance(entry.step, Action) else outwait(live)
+        live = replace(live, guard=Guard("0x1", "t0"))
+    assert (live.state, live.spec["onAllTasksComplete"]) == ("disabled", "noaction")
+    assert Mark.parse(str(live.mark)) == live.mark
+    entry = make_plan(world.desired(freed), world.observed(live), world.context).entries[freed.key]
+    assert entry.verbs == ("enable", "update")
+    assert entry.actions[-1].body["onAllTasksComplete"] == "terminatejob"
+    assert not entry.drift
+    set_ = replace(live, state="active", spec=freed.spec, mark=entry.actions[-1].mark)
+    by_hand = replace(set_, spec={**freed.spec, "onAllTasksComplete": "noaction"})
+    for there in (set_, by_hand):  # what others change later is theirs
+        assert not make_plan(world.desired(freed), world.observed(there), world.context).has_changes

@@ -188,13 +188,13 @@ def test_a_new_job_is_created_with_its_mark_and_without_what_would_end_it_early(
     assert step.verb == "create"
     assert step.body["id"] == "j"
     assert "onAllTasksComplete" not in step.body
-    assert step.mark == Mark("s", wanted.digest, tasks="")
+    assert step.mark == Mark("s", wanted.digest, tasks="", later=True)
 
 
 def test_tasks_are_added_then_confirmed_then_the_job_may_end_by_itself(world: Any) -> None:
     wanted = world.job(tasks=("t1", "t2"), onAllTasksComplete="terminatejob")
     spec = {**wanted.spec, "onAllTasksComplete": "noaction"}
-    live = world.live_job(wanted, spec=spec, mark=Mark("s", wanted.digest, "", "n0nce"), tasks={})
+    live = world.live_job(wanted, spec=spec, mark=Mark("s", wanted.digest, "", "n0nce", later=True), tasks={})
 
     step = next_step(wanted, live, world.context)
     assert isinstance(step, Action)
