@@ -19,6 +19,7 @@ from reconciler.lifecycle.job_change import job_diff
 from reconciler.lifecycle.policies import policy_of
 from reconciler.lifecycle.secrets import is_drift
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
+from reconciler.lifecycle.wording import few, verb_for
 from reconciler.model.desired import Desired, Key, Kind, Wanted, digest
 from reconciler.model.field import ChangeKind
 from reconciler.observed import UNFINISHED, Debt, Live, LiveJob, LivePool, LiveSchedule, Observed, debts_on, tenants_of
@@ -393,8 +394,8 @@ def _entry(wanted: Wanted | None, live: Live | None, road: tuple[Step, ...], cha
         and isinstance(live, LiveJob)
         and (extra := sorted((live.tasks or {}).keys() - wanted.tasks.keys()))
     ):
-        names = ", ".join(extra[:3]) + (", ..." if len(extra) > 3 else "")
-        notes.append(f"{len(extra)} of its tasks are in the account and not in the manifest; they stay ({names})")
+        are = f"{len(extra)} of its tasks {verb_for(len(extra), 'is')} in the account and not in the manifest"
+        notes.append(f"{are}; {'it stays' if len(extra) == 1 else 'they stay'} ({few(extra)})")
     drift = wanted is not None and live is not None and is_drift(wanted, live.mark, change.fields)
     return Entry(thing.key, thing.address, road[0], road, wanted, live, change, tuple(notes), drift)
 

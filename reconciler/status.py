@@ -9,6 +9,7 @@ from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle import release
 from reconciler.lifecycle.dependencies import held_back
 from reconciler.lifecycle.steps import Action, Done
+from reconciler.lifecycle.wording import counted, few
 from reconciler.model.desired import Desired, Key, Kind, Wanted
 from reconciler.model.document import JobLifecycle
 from reconciler.observed import (
@@ -153,11 +154,10 @@ def _waits_for_failed_ones(wanted: Wanted, job: LiveJob) -> str:
     left = [task for task in wanted.tasks if not job.tasks[task].is_over]
     if not left or not held.issuperset(left):
         return ""
-    wait = f"{len(left)} task{'s wait' if len(left) > 1 else ' waits'}"
+    wait = counted(len(left), "task", "waits")
     if len(causes) == 1:
         return f"task {causes[0].name} failed ({_how_it_failed(causes[0])}), and {wait} for it"
-    names = ", ".join(task.name for task in causes[:3]) + (f" and {len(causes) - 3} more" if len(causes) > 3 else "")
-    return f"tasks {names} failed, and {wait} for them"
+    return f"tasks {few([task.name for task in causes])} failed, and {wait} for them"
 
 
 def _has_no_node(observed: Observed, live: LiveJob) -> str:

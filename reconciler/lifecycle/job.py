@@ -25,6 +25,7 @@ from reconciler.lifecycle.ownership import given, marked, stays
 from reconciler.lifecycle.policies import of_job
 from reconciler.lifecycle.replacement import is_asked, refused
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
+from reconciler.lifecycle.wording import counted, verb_for
 from reconciler.model.desired import Wanted
 from reconciler.observed import UNFINISHED, Guard, LiveJob, TaskCounts, short
 
@@ -145,7 +146,7 @@ def _make_way(wanted: Wanted, job: LiveJob, reason: str, context: Context) -> St
         if job.counts is None:
             return Wait("its tasks to be counted")
         running = job.counts.running
-        what = f"{running} running task{'s' if running > 1 else ''}"
+        what = counted(running, "running task")
         if running and of_job(wanted).replace == "WhenIdle":
             return Wait(f"its {what} to end (lifecycle.replace: WhenIdle)")
         if running and job.key not in context.consents.task_loss:
@@ -164,8 +165,8 @@ def _look_back(wanted: Wanted, job: LiveJob, context: Context) -> Step:
     absent = () if task_life.are_in(wanted, job) else task_life.missing(wanted, job)
     if absent:
         return Blocked(
-            f"it is completed, and {len(absent)} of its declared tasks were never added ({absent[0].name}"
-            f"{', ...' if len(absent) > 1 else ''}); a completed job takes no tasks",
+            f"it is completed, and {len(absent)} of its declared tasks {verb_for(len(absent), 'was')} never added "
+            f"({absent[0].name}{', ...' if len(absent) > 1 else ''}); a completed job takes no tasks",
             f"--replace {wanted.address}",
         )
     return _expire(wanted, job, context) or Done("ran to its end")

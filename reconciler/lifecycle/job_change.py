@@ -5,6 +5,7 @@ from reconciler.lifecycle.policies import of_job
 from reconciler.lifecycle.replacement import for_change, on_request
 from reconciler.lifecycle.secrets import unseen
 from reconciler.lifecycle.steps import Blocked, Context
+from reconciler.lifecycle.wording import unsaid, verb_for
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.job import JobSpec
@@ -24,14 +25,12 @@ def replacement(wanted: Wanted, job: LiveJob, change: Change, context: Context) 
     fixed += tuple(row for row in change.fields if _is_another_auto_pool(row) and row not in fixed)
     if not fixed or (job.state == "completed" and of_job(wanted).runPolicy == "Once"):
         return None
-    names = ", ".join(sorted({field.top for field in fixed}))
-    verb = "is" if len({field.top for field in fixed}) == 1 else "are"
+    names = sorted({field.top for field in fixed})
+    verb = verb_for(len(names), "is")
     if all(field.implicit for field in fixed):
-        return Blocked(
-            f"{names} differs and no line of the manifest speaks of it; {names} {verb} fixed after creation",
-            f"--replace {wanted.address}",
-        )
-    return for_change(wanted, f"{names} {verb} fixed after creation")
+        they = "it" if len(names) == 1 else "they"
+        return Blocked(f"{unsaid(names)}; {they} {verb} fixed after creation", f"--replace {wanted.address}")
+    return for_change(wanted, f"{', '.join(names)} {verb} fixed after creation")
 
 
 def makes_way(wanted: Wanted, job: LiveJob, context: Context) -> bool:

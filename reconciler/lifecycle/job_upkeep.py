@@ -20,6 +20,7 @@ from reconciler.lifecycle.ownership import marked
 from reconciler.lifecycle.policies import of_job
 from reconciler.lifecycle.secrets import remembered, why
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
+from reconciler.lifecycle.wording import counted, few
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.job import JobSpec
@@ -58,9 +59,8 @@ def _release_lost(job: LiveJob, moving: tuple[FieldChange, ...], context: Contex
     owing = [short(run.node) for run in job.owing() if job.pool is not None and run.pool.lower() == job.pool.id]
     if not owing:
         return None
-    shown = ", ".join(owing[:3]) + (f" and {len(owing) - 3} more" if len(owing) > 3 else "")
     return Blocked(
-        f"it would leave its pool, whose nodes still owe its release ({shown}), and nobody knows whether release "
+        f"it would leave its pool, whose nodes still owe its release ({few(owing)}), and nobody knows whether release "
         "reaches them then",
         f"--allow-release-loss {job.address}",
     )
@@ -148,5 +148,5 @@ def _retry(wanted: Wanted, job: LiveJob, context: Context) -> Action | None:
         return task_life.reactivate(failed)
     retried = f"{goal}@{max(failed, key=task_life.end_of).ended}"
     mark = replace(marked(wanted, context, job.mark), retried=retried)
-    reason = f"{len(failed)} failed task{'s are' if len(failed) > 1 else ' is'} to run again"
+    reason = f"{counted(len(failed), 'failed task', 'is')} to run again"
     return Action(Verb.UPDATE, reason, job.guard, _body(wanted, ()), mark)

@@ -13,11 +13,12 @@ from reconciler.lifecycle import debts
 from reconciler.lifecycle.ownership import given, marked, stays
 from reconciler.lifecycle.policies import of_pool
 from reconciler.lifecycle.pool_forecast import outwait, predict
-from reconciler.lifecycle.pool_nodes import RESTARTING, bring_along, old_nodes, set_aside
+from reconciler.lifecycle.pool_nodes import RESTARTING, bring_along, old_nodes, run_an_old, set_aside
 from reconciler.lifecycle.pool_size import TARGETS, goal_of, loses_nodes, resize, rows
 from reconciler.lifecycle.replacement import is_asked
 from reconciler.lifecycle.secrets import remembered, unseen, why
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
+from reconciler.lifecycle.wording import counted, few, unsaid
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.pool import PoolSpec
@@ -130,12 +131,14 @@ def _empty_first(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...]
     """What has to happen before fields can change that need an empty pool; None once they can."""
     if not fields or _is_empty(pool):
         return None
-    names = ", ".join(sorted({field.top for field in fields}))
+    tops = sorted({field.top for field in fields})
+    names = ", ".join(tops)
     flag = f"--replace {wanted.address}"
     if all(field.implicit for field in fields):
+        it = "it" if len(tops) == 1 else "they"
         return Blocked(
-            f"{_differ(names)} and no line of the manifest speaks of it; it can change only while the pool has no "
-            "nodes, and a missing line never takes nodes away",
+            f"{unsaid(tops)}; {it} can change only while the pool has no nodes, and a missing line never takes nodes "
+            "away",
             flag,
         )
     if uncleared := _cannot_be_cleared(wanted, fields):
@@ -170,7 +173,7 @@ def _replace(wanted: Wanted, pool: LivePool, why: str, context: Context) -> Step
     running = sum(node.running for node in pool.members)
     if running and pool.key not in context.consents.task_loss:
         return Blocked(
-            f"{why}; {running} task{'s' if running > 1 else ''} running on its nodes would start again",
+            f"{why}; {counted(running, 'task')} running on its nodes would start again",
             f"--allow-task-loss {pool.address}",
         )
     return Action(Verb.DELETE, why, pool.guard)
@@ -296,7 +299,9 @@ def _nodes_step(pool: LivePool) -> Step:
     uncounted = pool.current - sum(nodes.values())
     if pool.allocation != "steady" or coming or uncounted > 0 or (starting and not usable):
         leaving = usable - target
-        return Wait(f"{_nodes(leaving)} to leave" if leaving > 0 else f"nodes: {usable} of {target} ready")
+        if leaving > 0:
+            return Wait(f"{counted(leaving, 'node')} to leave")
+        return Wait(f"nodes: {usable} of {target} ready" if target else "its resize to end")
     if target and not usable:
         states = ", ".join(f"{count} {state}" for state, count in sorted(nodes.items()))
         return Blocked(f"no usable node: {'; '.join((*pool.resize_errors, states)) or 'none was allocated'}")
@@ -304,14 +309,6 @@ def _nodes_step(pool: LivePool) -> Step:
 
 
 # What people read
-
-
-def _nodes(count: int) -> str:
-    return f"{count} node{'s' if count != 1 else ''}"
-
-
-def _differ(names: str) -> str:
-    return f"{names} differ{'' if ',' in names else 's'}"
 
 
 def problems(pool: LivePool) -> tuple[str, ...]:
@@ -334,9 +331,8 @@ def notes(wanted: Wanted | None, pool: LivePool | None, change: Change) -> tuple
         running = sum(node.is_up or node.state in RESTARTING for node in pool.members or ())
         if running and of_pool(wanted).nodeRollout == "None":
             they = "it has until it restarts" if running == 1 else "they have until they restart"
-            keep = "keeps" if running == 1 else "keep"
-            found.append(f"{_nodes(running)} {keep} the start task and packages {they}")
+            found.append(f"{counted(running, 'node', 'keeps')} the start task and packages {they}")
     elif old:
-        named = ", ".join(short(node.id) for node in old[:3]) + (", ..." if len(old) > 3 else "")
-        found.append(f"{len(old)} of {total} nodes run an old start task or packages until they restart ({named})")
+        until = f"until {'it restarts' if len(old) == 1 else 'they restart'} ({few([short(node.id) for node in old])})"
+        found.append(f"{run_an_old(old, total)} {until}")
     return (*found, *((f"its formula, evaluated now: {pool.evaluated}",) if pool.evaluated else ()))

@@ -19,6 +19,7 @@ from typing import Final
 from reconciler.lifecycle import debts
 from reconciler.lifecycle.policies import of_pool
 from reconciler.lifecycle.steps import Action, Blocked, Context, Step, Verb, Wait
+from reconciler.lifecycle.wording import counted, verb_for
 from reconciler.model.desired import Wanted
 from reconciler.model.pool import PoolSpec
 from reconciler.model.table import to_wire
@@ -78,6 +79,12 @@ def old_nodes(pool: LivePool) -> tuple[LiveNode, ...]:
     return tuple(node for node in pool.members or () if runs_the_old(node, written) and node.state != "leavingpool")
 
 
+def run_an_old(nodes: tuple[LiveNode, ...], total: int) -> str:
+    """How many do."""
+    run = verb_for(len(nodes), "runs")
+    return f"{len(nodes)} of {counted(total, 'node')} {run} an old start task or packages"
+
+
 def bring_along(wanted: Wanted, pool: LivePool, context: Context) -> Step | None:
     """Restart nodes that run an old start task, by turns; None when no node is left that it can reach.
 
@@ -90,7 +97,7 @@ def bring_along(wanted: Wanted, pool: LivePool, context: Context) -> Step | None
     if pool.members is None:
         return Wait("its nodes to be listed")
     old = old_nodes(pool)
-    reason = f"{len(old)} of {len(pool.members)} nodes run an old start task or packages"
+    reason = run_an_old(old, len(pool.members))
     if old and (failed := _failed_anew(pool, old)):
         return Blocked(f"the start task failed on {short(failed.id)} after its restart; {reason}")
     if any(node.state in RESTARTING for node in pool.aside):
@@ -135,4 +142,4 @@ def _what_keeps(chosen: tuple[LiveNode, ...], context: Context) -> str:
     names = [f"job/{tenant.name}" for tenant in context.tenants if any(tenant.is_on(node.id) for node in chosen)]
     if names:
         return f"preparation or release of {', '.join(names)} on the nodes to restart"
-    return f"tasks on {len(chosen)} node{'s' if len(chosen) > 1 else ''} to end"
+    return f"tasks on {counted(len(chosen), 'node')} to end"

@@ -10,6 +10,7 @@ from reconciler.diff import FieldChange
 from reconciler.lifecycle import debts
 from reconciler.lifecycle.pool_nodes import AT_ONCE, RESTARTING, set_aside
 from reconciler.lifecycle.steps import Action, Blocked, Context, Step, Verb, Wait
+from reconciler.lifecycle.wording import counted, verb_for
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.pool import PoolSpec
@@ -90,7 +91,7 @@ def _by_name(
         return step
     busy = [node for node in turn if not node.is_quiet]
     if busy:
-        return Wait(f"tasks on {len(busy)} node{'s' if len(busy) > 1 else ''} to end")
+        return Wait(f"tasks on {counted(len(busy), 'node')} to end")
     body = whole(PoolSpec, wanted.body, wanted.spec, {"resizeTimeout"})
     body |= {"nodeList": [node.id for node in turn], "nodeDeallocationOption": "taskcompletion"}
     return Action(Verb.REMOVE_NODES, reason, pool.guard, body, changes=changes, nodes=tuple(body["nodeList"]))
@@ -98,9 +99,10 @@ def _by_name(
 
 def _too_few(surplus: NodeCounts, found: int, context: Context) -> Blocked:
     staying = debts.unpaid(context)
+    to_go = f"{counted(surplus.total, 'node', 'has')} to go, and only {found}"
     if not staying:
-        return Blocked(f"{surplus.total} nodes have to go, and only {found} of them can be taken off scheduling")
-    why = f"{surplus.total} nodes have to go, and only {found} owe no release: {debts.named(staying)}"
+        return Blocked(f"{to_go} of them can be taken off scheduling")
+    why = f"{to_go} {verb_for(found, 'owes')} no release: {debts.named(staying)}"
     return Blocked(f"{why}; end the jobs first", debts.consent(staying))
 
 

@@ -24,6 +24,7 @@ from reconciler.lifecycle.release import RELEASE_BOUND
 from reconciler.lifecycle.replacement import for_change, on_request
 from reconciler.lifecycle.secrets import remembered, unseen, why
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
+from reconciler.lifecycle.wording import few
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.schedule import JobScheduleSpec
@@ -77,10 +78,9 @@ def _end(schedule: LiveSchedule, reason: str, context: Context) -> Step:
     if schedule.state == "active":
         return Action(Verb.DISABLE, reason, schedule.guard)
     if schedule.children:
-        names = ", ".join(job.name for job in schedule.children[:3])
-        more = f" and {len(schedule.children) - 3} more" if len(schedule.children) > 3 else ""
+        names = few([job.name for job in schedule.children])
         unfinished = any(job.releases for job in schedule.unfinished)
-        return Wait(f"its jobs to be removed ({names}{more})", RELEASE_BOUND if unfinished else "")
+        return Wait(f"its jobs to be removed ({names})", RELEASE_BOUND if unfinished else "")
     return Action(Verb.DELETE, reason, schedule.guard, force=context.forces(schedule))
 
 

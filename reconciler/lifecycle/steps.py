@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from reconciler.diff import FieldChange
 from reconciler.ledger import Entry, Ledger
+from reconciler.lifecycle.wording import counted
 from reconciler.model.desired import Key, Task
 from reconciler.observed import Debt, Guard, Live, Mark, NodeRun, Tenant
 
@@ -83,8 +84,8 @@ class Action:
         if self.nodes:
             return node_words(self.verb, len(self.nodes))
         if self.count:
-            return f"{self.verb.removesuffix('-tasks')} {self.count} task{'s' if self.count > 1 else ''}"
-        if self.verb is Verb.UPDATE and not self.changes:
+            return f"{self.verb.removesuffix('-tasks')} {counted(self.count, 'task')}"
+        if self.verb is Verb.CHOOSE_NODES or (self.verb is Verb.UPDATE and not self.changes):
             return "update its mark"
         return "forget its run" if self.verb is Verb.FORGET else self.verb.replace("-", " ")
 
@@ -106,7 +107,7 @@ HARMLESS: Final = frozenset({Verb.CHOOSE_NODES, Verb.DISABLE_SCHEDULING, Verb.EN
 
 def node_words(verb: Verb, count: int) -> str:
     """`remove 2 nodes`, `disable scheduling on 1 node`."""
-    nodes = f"{count} node{'s' if count != 1 else ''}"
+    nodes = counted(count, "node")
     if verb in (Verb.DISABLE_SCHEDULING, Verb.ENABLE_SCHEDULING):
         return f"{verb.replace('-', ' ')} on {nodes}"
     return f"{verb.removesuffix('-nodes')} {nodes}"

@@ -11,6 +11,7 @@ from typing import overload
 from reconciler.diff import Change, FieldChange, diff
 from reconciler.lifecycle.policies import of_job
 from reconciler.lifecycle.steps import Action, Blocked, Context, Step, Verb, Wait
+from reconciler.lifecycle.wording import SHOWN, counted, few, verb_for
 from reconciler.model import moment
 from reconciler.model.desired import Task, Wanted, digest
 from reconciler.model.field import ChangeKind
@@ -99,7 +100,7 @@ def next_step(wanted: Wanted, job: LiveJob, context: Context) -> Step | None:
         return Wait("its tasks to be listed")
     if absent := missing(wanted, job):
         hint = DISABLED_HINT if job.state == "disabled" else ""
-        reason = f"{len(absent)} of {len(wanted.tasks)} tasks are not there"
+        reason = f"{len(absent)} of {counted(len(wanted.tasks), 'task')} {verb_for(len(absent), 'is')} not there"
         return Action(Verb.ADD_TASKS, reason, job.guard, tasks=absent, hint=hint)
     if job.tasks is None:
         return Wait("its tasks to be compared")
@@ -120,20 +121,18 @@ def _changed(wanted: Wanted, job: LiveJob, there: Mapping[str, LiveTask], contex
         return None
     if of_job(wanted).tasks not in ("Replace", "Exact"):
         return Blocked(
-            f"{len(fixed)} tasks exist with other fixed fields ({_shown(fixed)}); a task cannot be changed after "
-            f"it was added: give it another id, or allow it with lifecycle.tasks: Replace",
+            f"{counted(len(fixed), 'task', 'exists')} with other fixed fields ({_shown(fixed)}); a task cannot be "
+            "changed after it was added: give it another id, or allow it with lifecycle.tasks: Replace",
             f"--replace {wanted.address}",
         )
     unspoken = [(task, fields) for task, fields in fixed if all(field.implicit for field in fields)]
     if unspoken:
-        return Blocked(
-            f"{len(unspoken)} tasks differ and no line of the manifest speaks of it ({_shown(unspoken)})",
-            f"--replace {wanted.address}",
-        )
+        differ = f"{counted(len(unspoken), 'task', 'differs')} and no line of the manifest speaks of it"
+        return Blocked(f"{differ} ({_shown(unspoken)})", f"--replace {wanted.address}")
     if _would_end(job, there, {task.id for task, _ in fixed}):
         return Blocked(
-            f"{len(fixed)} tasks would be deleted, changed ({_shown(fixed)}), and without them the job ends before "
-            "they are added anew (onAllTasksComplete: terminatejob)",
+            f"{counted(len(fixed), 'task')} would be deleted, changed ({_shown(fixed)}), and without them the job ends "
+            "before they are added anew (onAllTasksComplete: terminatejob)",
             f"--replace {wanted.address}",
         )
     return _delete(wanted, job, [there[task.id] for task, _ in fixed], f"changed ({_shown(fixed)})", context)
@@ -147,13 +146,13 @@ def _would_end(job: LiveJob, there: Mapping[str, LiveTask], going: set[str]) -> 
 
 
 def _shown(fixed: list[tuple[Task, tuple[FieldChange, ...]]]) -> str:
-    text = "; ".join(f"{task.name}: {', '.join(field.name for field in fields)}" for task, fields in fixed[:3])
-    return text + (f" and {len(fixed) - 3} more" if len(fixed) > 3 else "")
+    text = "; ".join(f"{task.name}: {', '.join(field.name for field in fields)}" for task, fields in fixed[:SHOWN])
+    return text + (f" and {len(fixed) - SHOWN} more" if len(fixed) > SHOWN else "")
 
 
 def _extra(wanted: Wanted, job: LiveJob, there: Mapping[str, LiveTask], context: Context) -> Step | None:
     gone = [task for id_, task in there.items() if id_ not in wanted.tasks]
-    names = ", ".join(task.name for task in gone[:3]) + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
+    names = few([task.name for task in gone])
     return _delete(wanted, job, gone, f"not declared ({names})", context) if gone else None
 
 
@@ -161,15 +160,13 @@ def _delete(wanted: Wanted, job: LiveJob, tasks: list[LiveTask], reason: str, co
     """Deleting a task kills it where it runs, which needs a consent by name."""
     running = [task.name for task in tasks if task.runs]
     if running and job.key not in context.consents.task_loss:
-        names = ", ".join(running[:3]) + (f" and {len(running) - 3} more" if len(running) > 3 else "")
-        return Blocked(
-            f"{len(tasks)} tasks would be deleted, {reason}, and {len(running)} of them run ({names})",
-            f"--allow-task-loss {wanted.address}",
-        )
+        run = f"{few(running)} {verb_for(len(running), 'runs')}"
+        deleted = f"{counted(len(tasks), 'task')} would be deleted, {reason}, and {run}"
+        return Blocked(deleted, f"--allow-task-loss {wanted.address}")
     names_and_guards = [(task.name, task.guard) for task in tasks]
     return Action(
         Verb.DELETE_TASKS,
-        f"{len(tasks)} tasks go: {reason}",
+        f"{counted(len(tasks), 'task', 'goes')}: {reason}",
         names=tuple(name for name, _ in names_and_guards),
         guards=tuple(guard for _, guard in names_and_guards),
     )

@@ -356,9 +356,9 @@ def test_tasks_that_are_not_declared_stay_or_go(job: Job) -> None:
     assert job.apply("--no-wait").code == 3
     job.account.client.create_task(job.name, {"id": "extra", "commandLine": "/bin/true"})  # type: ignore[arg-type]
     assert job.plan().lines[-1] == NO_CHANGES
-    assert "1 of its tasks are in the account and not in the manifest" in job.plan("--check-tasks").out
+    assert "1 of its tasks is in the account and not in the manifest" in job.plan("--check-tasks").out
     job.write(NOWHERE, [WORK], tasks="Exact")
-    assert "1 tasks go: not declared (extra)" in job.apply("--no-wait").out
+    assert "1 task goes: not declared (extra)" in job.apply("--no-wait").out
     assert job.tasks == ["t"]
     assert job.plan("--check-tasks").lines[-1] == NO_CHANGES
 

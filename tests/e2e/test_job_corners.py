@@ -104,6 +104,25 @@ def test_a_job_that_goes_makes_room_for_one_that_comes(bench: Any) -> None:
     assert "ActiveJobAndScheduleQuotaReached" in full.out
 
 
+def test_a_pool_that_goes_makes_room_for_one_that_comes_once_its_job_was_released(bench: Any) -> None:
+    pool = bench.folder.joinpath("pool.yaml").read_text("utf-8")
+    assert bench.apply().code == 0
+    bench.emulator.faults([{"kind": "quota", "pools": 1}])
+    bench.write(job=None, pool=pool.replace("{name: p}", "{name: q}"))
+    done = bench.apply("--detailed-exitcode")
+    assert done.code == 0, done.out
+    (released,) = bench.shared("released.txt").values()
+    assert len(released) == 1
+    assert bench.run("plan", str(bench.folder), "--detailed-exitcode").code == 0
+    status = bench.run("status", str(bench.folder)).out
+    assert "pool/q" in status
+    assert "pool/p" not in status
+    bench.write(more=pool.replace("{name: p}", "{name: more}"))
+    full = bench.apply("--detailed-exitcode")
+    assert full.code == 6
+    assert "PoolQuotaReached" in full.out
+
+
 def test_a_pool_goes_in_the_same_run_that_leaves_its_job_to_others(bench: Any) -> None:
     job = bench.folder.joinpath("job.yaml").read_text("utf-8")
     plain = "\n".join(line for line in job.splitlines() if "Task:" not in line and "/bin/sh -c 'echo" not in line)

@@ -433,7 +433,7 @@ def test_a_shrink_without_enough_such_nodes_waits_for_a_person(bench: Any) -> No
     job(bench, RELEASING, "/bin/true")
     ran = bench.apply("--detailed-exitcode")
     assert ran.code == 4
-    assert "2 nodes have to go, and only 1 owe no release: job/j on " in ran.out
+    assert "2 nodes have to go, and only 1 owes no release: job/j on " in ran.out
     assert "--allow-release-loss job/j" in ran.out
     assert len(nodes(bench)) == 2
     assert run.node_id in nodes(bench)

@@ -325,7 +325,7 @@ def test_a_task_that_leaves_the_manifest_stays_and_is_named(bench: Any) -> None:
     assert bench.apply().code == 0
     edited(bench, "job", "- {id: t4, commandLine: /bin/true}\n", "")
     plan = bench.run("plan", str(bench.folder)).out
-    assert "job/j: 1 of its tasks are in the account and not in the manifest; they stay (t4)" in plan
+    assert "job/j: 1 of its tasks is in the account and not in the manifest; it stays (t4)" in plan
 
 
 def test_a_manifest_without_tasks_any_more_is_confirmed_and_not_waited_for(bench: Any) -> None:

@@ -286,7 +286,7 @@ def test_a_completed_job_that_never_got_all_its_tasks_is_told(world: Any) -> Non
     )
     step = next_step(wanted, live, world.context)
     assert isinstance(step, Blocked)
-    assert "1 of its declared tasks were never added (t2)" in step.reason
+    assert "1 of its declared tasks was never added (t2)" in step.reason
 
 
 def test_a_policy_of_the_manifest_reaches_the_mark_before_the_manifest_can_go(world: Any) -> None:
