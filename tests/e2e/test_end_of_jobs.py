@@ -3,22 +3,28 @@
 On real processes, one account for all, the command line in this process; each test has a stack and a job of its own.
 """
 
+import asyncio
 import contextlib
 import io
 import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from azure.batch import BatchClient
 from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.exceptions import HttpResponseError
 
+from reconciler.azure import connect
 from reconciler.cli.main import main
 from reconciler.emulator import Emulator
+from reconciler.errors import Moved
+from reconciler.lifecycle.steps import Action, Verb
+from reconciler.model.desired import Key, Kind, Task
 from tests.e2e.conftest import POOL, STACK, Ran, pointed_at
 
 _NUMBERS = itertools.count(1)
@@ -109,6 +115,11 @@ tasks:
         return stack
 
     @property
+    def gate(self) -> Path:
+        """A release may wait for this file."""
+        return self.account.home / f"{self.name}.go"
+
+    @property
     def receipts(self) -> list[dict[str, Any]]:
         return [json.loads(path.read_text("utf-8")) for path in sorted(self._kept.glob("receipts/*.json"))]
 
@@ -134,7 +145,9 @@ def job(account: Account) -> Iterator[Job]:
     (folder / "stack.yaml").write_text(STACK.replace("name: s", f"name: {name}"), "utf-8")
     made = Job(folder, name, account)
     yield made
-    run("destroy", str(folder), "--auto-approve", "--allow-release-failure", f"job/{name}")
+    made.gate.touch()
+    left = ("--allow-release-failure", f"job/{name}", "--max-duration", "30s")
+    run("destroy", str(folder), "--auto-approve", *left)
 
 
 def until(true: Callable[[], Any]) -> Any:
@@ -253,3 +266,109 @@ def test_a_release_that_hangs_is_waited_for_until_somebody_forces_the_end(job: J
     assert (sent["verb"], sent["error"]) == ("delete", None)
     assert asked["at"] < sent["at"]
     assert job.receipts[0]["nodes"][0]["release"]["state"] == "running"
+
+
+OLD = ("update", "enable", "disable", "terminate", "delete", "add-tasks", "update-tasks", "delete-tasks")
+
+
+@pytest.mark.parametrize("verb", OLD)
+def test_no_request_meant_for_a_job_reaches_one_that_was_created_anew(job: Job, verb: str) -> None:
+    """Somebody deletes the job and creates another under its id between our look and our request."""
+    create = {"id": job.name, "poolInfo": {"poolId": "nowhere"}}
+    task = {"id": "t1", "commandLine": "/bin/true"}
+    client = job.account.client
+
+    def born() -> dict[str, Any]:
+        client.create_job(create)
+        client.create_task(job.name, task)
+        return client.get_job(job.name).as_dict()
+
+    async def send() -> None:
+        emulator = job.account.emulator
+        async with connect(emulator.endpoint, emulator.account, emulator.key, use_proxies=False) as there:
+            key = Key.of(Kind.JOB, job.name)
+            ours = (await there.observe()).jobs[key]
+            its = (await there.tasks(ours))["t1"]
+            client.begin_delete_job(job.name, polling_interval=0).result()
+            theirs.append(born())
+            body = {"disableTasks": "wait"} if verb == "disable" else {}
+            declared = (Task("t1", its.spec, task),)
+            action = Action(Verb(verb), "", ours.guard, body, tasks=declared, guards=(its.guard,), names=("t1",))
+            if verb == "add-tasks":
+                action = replace(action, tasks=(Task("t2", its.spec, {**task, "id": "t2"}),))
+            await there.send(key, ours.name, action)
+
+    theirs: list[dict[str, Any]] = []
+    born()
+    with pytest.raises(Moved):
+        asyncio.run(send())
+    assert client.get_job(job.name).as_dict() == theirs[0]
+    assert [one.id for one in client.list_tasks(job.name)] == ["t1"]
+    client.begin_delete_job(job.name, polling_interval=0).result()
+
+
+WAYS: dict[str, tuple[str, str]] = {
+    "removed": ("{}", ""),
+    "kept completed, then removed": ("{state: Completed}", ""),
+    "ended by its last task, then by its time to live": (
+        "{ttlAfterCompletion: {success: PT1S}}",
+        "  onAllTasksComplete: terminatejob\n",
+    ),
+    "ended by its wall clock, then by its time to live": (
+        "{ttlAfterCompletion: {success: PT1S, failure: PT1S}}",
+        "  constraints: {maxWallClockTime: PT3S}\n",
+    ),
+    "destroyed": ("{}", ""),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_to_the_end_releases_once_and_leaves_a_receipt(job: Job, way: str) -> None:
+    life, more = WAYS[way]
+    job.write(more=more)
+    assert job.apply().code == 0
+    assert job.count("prepared") == 1
+    if life != "{}":
+        job.write(more=more, life=life)
+        until(lambda: job.apply().code == 0 and job.state == ("absent" if "ttl" in life else "completed"))
+    if way == "destroyed":
+        assert run("destroy", str(job.folder), "--auto-approve").code == 0
+    else:
+        job.remove()
+        assert job.apply().code == 0
+    assert (job.state, job.count("prepared"), job.count("released")) == ("absent", 1, 1)
+    (receipt,) = job.receipts
+    assert [node["release"]["exit_code"] for node in receipt["nodes"]] == [0]
+
+
+@pytest.mark.parametrize("what", ["terminates", "deletes"])
+@pytest.mark.parametrize("when", ["before", "during", "after"])
+def test_somebody_else_may_end_the_job_at_any_point_of_its_road(job: Job, what: str, when: str) -> None:
+    release = RELEASES.replace("exit 0", f"until test -e {job.gate}; do sleep 0.05; done")
+    job.write(release)
+    assert job.apply().code == 0
+
+    def portal() -> None:
+        client = job.account.client
+        with contextlib.suppress(HttpResponseError):  # the service may refuse what has been asked for already
+            if what == "deletes":
+                client.begin_delete_job(job.name, polling_interval=0)
+            else:
+                client.begin_terminate_job(job.name, options={"terminateReason": "portal"}, polling_interval=0)
+
+    if when == "after":
+        job.gate.touch()
+        job.write(release, life="{state: Completed}")
+        assert job.apply().code == 0
+        assert job.state == "completed"
+        portal()
+    job.remove()
+    if when == "before":
+        portal()
+    elif when == "during":
+        assert job.apply("--max-duration", "1s").code == 3
+        until(lambda: job.count("released") == 1)
+        portal()
+    job.gate.touch()
+    assert job.apply().code == 0
+    assert (job.state, job.count("prepared"), job.count("released")) == ("absent", 1, 1)
