@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
         ("status", "where it is; exit 1 when it does not run"),
         (
             "reset",
-            "stop it and forget every pool and job, and what the ledgers and journals of stacks say of them",
+            "stop it and forget every pool and job, and what is kept of them: ledgers, journals, receipts, logs",
         ),
         ("switches", "what no source says of the service, and the readings to choose from"),
     ):
@@ -115,11 +115,11 @@ def _reset(state: Path) -> None:
     if endpoint is None:
         return
     if _is_taken(endpoint):  # another emulator, whose ledgers these are by now
-        print(f"Ledgers are kept: something else listens at {endpoint} now.")
+        print(f"Ledgers and receipts are kept: something else listens at {endpoint} now.")
         return
     for spelling in dict.fromkeys((endpoint, endpoint.replace("127.0.0.1", "localhost"))):
         for folder in forget_account(state_directory(os.environ), spelling):
-            print(f"Forgotten with it: ledger and journal of stack {folder.name} ({folder}).")
+            print(f"Forgotten with it: ledger, journal, receipts and logs of stack {folder.name} ({folder}).")
 
 
 def _is_taken(endpoint: str) -> bool:

@@ -238,6 +238,7 @@ def _stack(manifest: StackManifest) -> Stack:
         prunes=True,
         endpoint=account.endpoint if account else None,
         account=account.name if account else None,
+        account_key=account.key if account else None,
         max_deletes=manifest.spec.limits.deletes,
         digest_key=manifest.spec.digestKey,
         quotas={name: limit for name in QUOTAS if (limit := getattr(manifest.spec.limits, name)) is not None},

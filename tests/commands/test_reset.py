@@ -45,7 +45,7 @@ def test_a_run_that_was_remembered_runs_again_in_the_fresh_account(home: Path) -
         (folder,) = stacks.glob("127.0.0.1*")
         assert list((folder / "s" / "ledger").glob("*.json"))
         done = run("emulator", "reset")
-        assert f"Forgotten with it: ledger and journal of stack s ({folder / 's'})." in done.out
+        assert f"Forgotten with it: ledger, journal, receipts and logs of stack s ({folder / 's'})." in done.out
         assert not folder.exists()
         assert other.exists()
         planned = run("plan", "manifests").out
