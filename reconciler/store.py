@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,8 +36,24 @@ def state_directory(environment: Mapping[str, str]) -> Path:
 
 def stack_folder(state: Path, endpoint: str, stack: str) -> Path:
     """Where the state of one stack in one account lives."""
+    return _account_folder(state, endpoint) / stack
+
+
+def _account_folder(state: Path, endpoint: str) -> Path:
     host = endpoint.split("://")[-1].lower()  # the same account, however its name is spelled
-    return state / "stacks" / re.sub(r"[^a-z0-9.-]+", "_", host) / stack
+    return state / "stacks" / re.sub(r"[^a-z0-9.-]+", "_", host)
+
+
+def forget_account(state: Path, endpoint: str) -> tuple[Path, ...]:
+    """Remove what is kept of every stack of an account that is no more; the folders that were removed."""
+    folder = _account_folder(state, endpoint)
+    with _told(f"remove {folder}"):
+        stacks = tuple(sorted(folder.iterdir())) if folder.is_dir() else ()
+        for stack in stacks:
+            shutil.rmtree(stack)
+        if folder.is_dir():
+            folder.rmdir()
+    return stacks
 
 
 def stacks_in(state: Path, endpoint: str) -> tuple[str, ...]:

@@ -5,10 +5,12 @@ import dataclasses
 import ipaddress
 import json
 import os
+import socket
 import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from reconciler.cli.options import add_output
 
@@ -24,7 +26,10 @@ def add(commands: Any) -> None:
         ("start", "start it, unless it runs"),
         ("stop", "end it and every process it runs"),
         ("status", "where it is; exit 1 when it does not run"),
-        ("reset", "stop it and forget every pool and job"),
+        (
+            "reset",
+            "stop it and forget every pool and job, and what is kept of them: ledgers, journals, receipts, logs",
+        ),
         ("switches", "what no source says of the service, and the readings to choose from"),
     ):
         action = actions.add_parser(name, help=text, description=text)
@@ -92,13 +97,38 @@ def run(arguments: argparse.Namespace) -> int:
             case "stop":
                 print("Stopped." if control.stop(state) else "It was not running.")
             case "reset":
-                control.reset(state)
-                print("Stopped, and its pools and jobs forgotten.")
+                _reset(state)
             case _:
                 return _show(control.status(state), arguments.format)
     except control.EmulatorError as error:
         raise TargetError(str(error)) from error
     return 0
+
+
+def _reset(state: Path) -> None:
+    """A ledger would keep runs from being repeated that the fresh account knows nothing of."""
+    from reconciler.emulator import control
+    from reconciler.store import forget_account, state_directory
+
+    endpoint = control.reset(state)
+    print("Stopped, and its pools and jobs forgotten.")
+    if endpoint is None:
+        return
+    if _is_taken(endpoint):  # another emulator, whose ledgers these are by now
+        print(f"Ledgers and receipts are kept: something else listens at {endpoint} now.")
+        return
+    for spelling in dict.fromkeys((endpoint, endpoint.replace("127.0.0.1", "localhost"))):
+        for folder in forget_account(state_directory(os.environ), spelling):
+            print(f"Forgotten with it: ledger, journal, receipts and logs of stack {folder.name} ({folder}).")
+
+
+def _is_taken(endpoint: str) -> bool:
+    parts = urlsplit(endpoint)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _start(state: Path, arguments: argparse.Namespace) -> "Running":

@@ -49,6 +49,7 @@ def check_stacks(
     """
     errors = list(findings)
     whole = not errors
+    told = {(one.path, one.line, one.column) for one in errors}  # a value that is refused says no more
     places = Places()
     remarks = []
     for desired in stacks:
@@ -56,6 +57,8 @@ def check_stacks(
         for one in lint(desired, _known(desired.stack, limits), datetime.now(UTC), whole=whole):
             place = places.find(one.source, one.path)
             finding = Finding(place.path, place.line, place.column, field_path(one.path), one.message)
+            if (finding.path, finding.line, finding.column) in told:
+                continue
             if one.severity is Severity.ERROR or (strict and one.severity is Severity.WARNING):
                 errors.append(finding)
             else:

@@ -172,14 +172,16 @@ def choose_target(arguments: argparse.Namespace, stack: Stack | None = None) -> 
             if given:
                 raise TargetError(f"{name} is given without an endpoint: --endpoint or AZURE_BATCH_ENDPOINT")
         return _emulator(environment)
-    return _account(endpoint, arguments.account or (stack.account if stack else None), environment)
+    # The Stack's key opens the Stack's account, and goes to no other that the command line names.
+    own_key = stack.account_key if stack and declared and _same(endpoint, declared) else None
+    return _account(endpoint, arguments.account or (stack.account if stack else None), own_key, environment)
 
 
 def _same(one: str, other: str) -> bool:
     return one.rstrip("/").lower() == other.rstrip("/").lower()
 
 
-def _account(endpoint: str, account: str | None, environment: Mapping[str, str]) -> Target:
+def _account(endpoint: str, account: str | None, own_key: str | None, environment: Mapping[str, str]) -> Target:
     if "://" not in endpoint:
         endpoint = f"https://{endpoint}"  # `az batch account show` prints the endpoint without a scheme
     try:
@@ -192,7 +194,7 @@ def _account(endpoint: str, account: str | None, environment: Mapping[str, str])
     if parts.username or parts.password or parts.query:
         raise TargetError("expected an endpoint without user, password and query; keys go into AZURE_BATCH_ACCESS_KEY")
     hostname = parts.hostname or ""
-    key = environment.get("AZURE_BATCH_ACCESS_KEY") or None
+    key = own_key or environment.get("AZURE_BATCH_ACCESS_KEY") or None
     account = account or environment.get("AZURE_BATCH_ACCOUNT") or None
     if account is None and hostname.endswith(".batch.azure.com"):
         account = hostname.partition(".")[0]

@@ -308,13 +308,16 @@ def _is_alive(pid: int) -> bool:
     return birth(pid) is not None
 
 
-def reset(state: Path) -> None:
-    """Stop, and forget pools, jobs and nodes. The account keeps its name and key."""
+def reset(state: Path) -> str | None:
+    """Stop, and forget pools, jobs and nodes. The account keeps its name and key. Where it served last; None where it
+    never did."""
     stop(state)
+    known = _read(state)
     for path in state.glob("account.sqlite*"):
         path.unlink()
     for folder in ("nodes", "trash"):
         shutil.rmtree(state / folder, ignore_errors=True)
+    return known.endpoint if known is not None and known.port else None
 
 
 # --- emulator.json

@@ -12,6 +12,7 @@ from typing import Any, Final
 from reconciler.importing import mark_in
 from reconciler.model.desired import Kind
 from reconciler.model.table import Json
+from reconciler.observed import Mark
 
 Rows = Mapping[Kind, Sequence[Mapping[str, Any]]]
 
@@ -85,4 +86,6 @@ def lifecycle_of(kind: Kind, raw: Mapping[str, Json]) -> dict[str, str | bool]:
         found["state"] = "Disabled"
     if mark is not None and not mark.hold:
         found["onReleaseFailure"] = "Delete"
+    if mark is not None and mark.capture != Mark("").capture:
+        found["captureLogs"] = mark.capture
     return found

@@ -134,7 +134,7 @@ def _cycle(graph: _Graph, nodes: list[_Node]) -> Finding:
     tasks = [node for node in nodes if isinstance(node, str)]
     first = min(range(len(tasks)), key=lambda at: graph.names[tasks[at]].path[1])
     turned = [*tasks[first:], *tasks[:first], tasks[first]]
-    names = [str(graph.names[node].body["id"]) for node in turned]
+    names = [str(graph.names[node].body.get("id", "")) for node in turned]
     if len(names) > _MOST_SHOWN:
         names[_MOST_SHOWN // 2 : -_MOST_SHOWN // 2] = [f"({len(names) - _MOST_SHOWN:,} more)"]
     shown = " -> ".join(names)

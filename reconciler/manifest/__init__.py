@@ -23,10 +23,13 @@ from reconciler.model.desired import QUOTAS, SPECS, Desired, Key, Kind, Source, 
 from reconciler.model.document import (
     API_VERSION,
     MANIFESTS,
+    JobLifecycle,
     JobManifest,
     JobScheduleManifest,
     Metadata,
+    PoolLifecycle,
     PoolManifest,
+    ScheduleLifecycle,
     StackManifest,
 )
 from reconciler.model.groups import Group, Tasks, depends_on
@@ -139,6 +142,8 @@ def _load(
         elif isinstance(manifest, (PoolManifest, JobManifest, JobScheduleManifest)):
             wanted = _wanted(document, manifest, groups)
             objects[wanted.key] = wanted
+        elif (rough := _rough(document)) is not None:
+            objects.setdefault(rough.key, rough)
     findings += checks.between(documents)
     if not stacks and source.complete:
         stack, wrong = _unwritten_stack(source.folder)
@@ -238,6 +243,7 @@ def _stack(manifest: StackManifest) -> Stack:
         prunes=True,
         endpoint=account.endpoint if account else None,
         account=account.name if account else None,
+        account_key=account.key if account else None,
         max_deletes=manifest.spec.limits.deletes,
         digest_key=manifest.spec.digestKey,
         quotas={name: limit for name in QUOTAS if (limit := getattr(manifest.spec.limits, name)) is not None},
@@ -276,6 +282,32 @@ def _wanted(document: Document, manifest: PoolManifest | JobManifest | JobSchedu
         secret_paths=secrets.normal_paths(SPECS[kind], raw["spec"], document.secrets),
         hidden=secrets.setting_names(document),
     )
+
+
+def _rough(document: Document) -> Wanted | None:
+    """What can be read of an object that has mistakes: for lint, which finds others of it in the same run."""
+    model = MANIFESTS.get(document.kind or "")
+    name, spec, tasks = document.at(("metadata", "name")), document.at(("spec",)), document.at(("tasks",))
+    if model is None or model is StackManifest or not isinstance(name, str) or not isinstance(spec, dict):
+        return None
+    # Tasks may depend on those of groups, which cannot be made here.
+    items = tasks if isinstance(tasks, list) and "taskGroups" not in document.value else []
+    kind = Kind(str(document.kind).lower())
+    return Wanted(
+        key=Key.of(kind, name),
+        name=name,
+        spec={},
+        written={},
+        body=_without_nulls(spec),
+        lifecycle={Kind.POOL: PoolLifecycle, Kind.JOB: JobLifecycle, Kind.JOB_SCHEDULE: ScheduleLifecycle}[kind](),
+        source=Source(document.file.path, *document.named_at),
+        tasks={str(number): _rough_task(item) for number, item in enumerate(items)},
+    )
+
+
+def _rough_task(item: object) -> Task:
+    body = _without_nulls(item) if isinstance(item, dict) else {}
+    return Task(str(body.get("id", "")), {}, body)
 
 
 def _tasks(raw: Raw, groups: list[Group]) -> Tasks:

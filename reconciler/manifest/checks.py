@@ -49,16 +49,16 @@ def alone(document: Document, model: type[Spec]) -> list[Finding]:
         written = document.at(("taskGroups",))  # overlays find groups by name
         findings += _repeated_key(document, "name", written if isinstance(written, list) else [], ("taskGroups",))
     if document.kind == "Stack":
-        findings += _open_key(document)
+        findings += _open_keys(document)
     return findings
 
 
-def _open_key(document: Document) -> Iterator[Finding]:
-    path = ("spec", "digestKey")
-    if isinstance(document.at(path), str) and path not in document.secrets and not document.is_refused(path):
-        document.refused.add(path)
-        message = "expected a secretRef ({secretRef: {env: NAME}}), found a text: a key in a manifest is no secret"
-        yield document.finding(path, message)
+def _open_keys(document: Document) -> Iterator[Finding]:
+    for path in (("spec", "digestKey"), ("spec", "account", "key")):
+        if isinstance(document.at(path), str) and path not in document.secrets and not document.is_refused(path):
+            document.refused.add(path)
+            message = "expected a secretRef ({secretRef: {env: NAME}}), found a text: a key in a manifest is no secret"
+            yield document.finding(path, message)
 
 
 def between(documents: list[Document]) -> list[Finding]:

@@ -150,6 +150,7 @@ class Stack:
     prunes: bool
     endpoint: str | None = None
     account: str | None = None
+    account_key: str | None = field(default=None, repr=False)
     max_deletes: int | None = None
     digest_key: str | None = field(default=None, repr=False)
     quotas: Mapping[str, int] = field(default_factory=dict)

@@ -261,6 +261,13 @@ class Account(Spec):
 
     endpoint: str = Field(description="URL of the account, https://NAME.REGION.batch.azure.com.")
     name: str | None = Field(default=None, description="Name of the account; needed with a shared key.")
+    key: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The account's shared key, by secretRef. Without it AZURE_BATCH_ACCESS_KEY is taken, and without "
+        "that a token. Stacks in one folder with accounts of their own need one each.",
+        json_schema_extra={"x-secret": True},
+    )
 
 
 class Limits(Spec):

@@ -44,6 +44,17 @@ class Ran:
     err: str
 
 
+def called(*arguments: str) -> Ran:
+    """One command to its end."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(arguments)
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
 @dataclass
 class Desk:
     """A folder of manifests, a simulated account, and the command line pointed at it."""
@@ -61,13 +72,7 @@ class Desk:
                 path.write_text(text, "utf-8")
 
     def run(self, *arguments: str) -> Ran:
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                code = main(arguments)
-            except SystemExit as end:
-                code = int(end.code or 0)
-        return Ran(code, out.getvalue(), err.getvalue())
+        return called(*arguments)
 
     def apply(self, *flags: str) -> Ran:
         ran = self.run("apply", str(self.folder), "--auto-approve", "--no-wait", *flags)

@@ -95,6 +95,32 @@ def test_mistakes_of_form_hide_none_of_lint(stack: Path, capsys: pytest.CaptureF
     ]
 
 
+def test_a_mistake_of_form_hides_none_of_lint_in_the_same_document(
+    stack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = STACK.replace("taskSlotsPerNode: 8", "taskSlotsPerNode: 9\n  displayName: 5").replace(
+        "- {id: a, commandLine: work}",
+        "- {id: a, comandLine: work, requiredSlots: 10}\n- {id: c, commandLine: x, dependsOn: {taskIds: [d]}}\n- 3",
+    )
+    stack.write_text(
+        text.replace("spec:\n  poolInfo: {poolId: p}", "spec:\n  usesTaskDependencies: true\n  poolInfo: {poolId: p}")
+    )
+    assert main(["validate", str(stack)]) == 64
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.removeprefix(f"{stack}:").split(": ")[1] for line in lines[:-1]] == [
+        *("spec.taskSlotsPerNode", "spec.displayName"),
+        *("tasks[0].commandLine", "tasks[0].comandLine", "tasks[0].requiredSlots"),
+        *("tasks[1].dependsOn.taskIds[0]", "tasks[2]"),
+    ]
+
+
+def test_a_value_that_is_refused_is_told_once(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.write_text(STACK.replace("taskSlotsPerNode: 8", "taskSlotsPerNode: 300").replace("$HOME", "home"))
+    assert main(["validate", str(stack)]) == 64
+    (line, _) = capsys.readouterr().err.splitlines()
+    assert "expected at most 256, found the number 300" in line
+
+
 def test_mistakes_of_every_stack_come_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

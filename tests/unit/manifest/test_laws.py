@@ -7,8 +7,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.cli.linting import check_stacks
 from reconciler.errors import ManifestErrors
-from reconciler.manifest import load
+from reconciler.manifest import load, load_some
 from reconciler.model.desired import Desired
 
 WORDS = (
@@ -88,7 +89,7 @@ def test_any_text_loads_or_says_why_not(text: str | bytes) -> None:
         path = Path(here) / "m.yaml"
         path.write_bytes(raw)
         try:
-            load([str(path)], variables={}, environment={})
+            check_stacks(*load_some([str(path)], variables={}, environment={}))
         except ManifestErrors as errors:
             assert errors.findings
             assert all(finding.line >= 0 and "\n" not in str(finding) for finding in errors.findings)
