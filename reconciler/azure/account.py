@@ -248,6 +248,7 @@ class Account:
                 await self._check_unchanged(path, what, action.guard)
                 await self._write("POST", f"{path}/disableautoscale", what, None, None)
             case Verb.CHOOSE_NODES:
+                await self._check_put_back(path, what, action.mark)
                 await self._write("PATCH", path, what, _marked(action), action.guard)
             case Verb.DISABLE_SCHEDULING | Verb.ENABLE_SCHEDULING:
                 await self._check_unchanged(path, what, action.guard)
@@ -310,6 +311,17 @@ class Account:
         rows = await self._list(f"{path}/nodes", f"{what}: list its nodes", {"$select": NODE_FIELDS})
         if woken := [node.id for node in map(node_of, rows) if node.id in nodes and not node.is_quiet]:
             raise Moved(what, f"{short(woken[0])} takes tasks again since it was looked at", code="ConditionNotMet")
+
+    async def _check_put_back(self, path: str, what: str, mark: Mark | None) -> None:
+        """The mark lets go of a node only while it is on scheduling: another run may have taken it off since, and
+        nobody would put it back."""
+        before = mark_of(await self._json("GET", path, what))
+        if before is None or mark is None or not before.aside - mark.aside:
+            return
+        rows = await self._list(f"{path}/nodes", f"{what}: list its nodes", {"$select": NODE_FIELDS})
+        left = [node for node in map(node_of, rows) if node.print in before.aside - mark.aside and node.is_off]
+        if left:
+            raise Moved(what, f"{short(left[0].id)} was taken off scheduling meanwhile", code="ConditionNotMet")
 
     async def _each_node(self, path: str, action: Action, operation: str) -> None:
         body = dict(action.body) or None

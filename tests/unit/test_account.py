@@ -8,7 +8,7 @@ from reconciler.azure import connect
 from reconciler.emulator import Simulation
 from reconciler.errors import Moved
 from reconciler.lifecycle.steps import Action, Verb
-from reconciler.observed import Guard
+from reconciler.observed import Guard, LiveNode, Mark
 
 POOL = {
     "id": "p",
@@ -59,3 +59,15 @@ async def test_a_schedule_is_not_deleted_over_a_job_that_its_snapshot_missed(bat
     with pytest.raises(Moved, match="it still has c:job-1"):
         await send(batch, "jobschedule", Action(Verb.DELETE, "", guard(batch, "/jobschedules/c")))
     assert batch.request("GET", "/jobs/c:job-1").body["state"] == "active"
+
+
+async def test_a_node_that_was_taken_off_meanwhile_stays_in_the_mark(batch: Simulation) -> None:
+    batch.request("POST", "/pools", POOL)
+    batch.advance(600)
+    (node,) = batch.request("GET", "/pools/p/nodes").body["value"]
+    chosen = Mark("s", aside=frozenset({LiveNode(node["id"], "idle").print}))
+    batch.request("PATCH", "/pools/p", {"metadata": [{"name": "reconciler", "value": str(chosen)}]})
+    batch.request("POST", f"/pools/p/nodes/{node['id']}/disablescheduling", {})
+    with pytest.raises(Moved, match="was taken off scheduling meanwhile"):
+        await send(batch, "pool", Action(Verb.CHOOSE_NODES, "", guard(batch, "/pools/p"), mark=Mark("s")))
+    assert batch.request("GET", "/pools/p").body["metadata"][0]["value"] == str(chosen)
