@@ -22,7 +22,17 @@ from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Ver
 from reconciler.lifecycle.wording import few, verb_for
 from reconciler.model.desired import Desired, Key, Kind, Wanted, digest
 from reconciler.model.field import ChangeKind
-from reconciler.observed import UNFINISHED, Debt, Live, LiveJob, LivePool, LiveSchedule, Observed, debts_on, tenants_of
+from reconciler.observed import (
+    UNFINISHED,
+    Live,
+    LiveJob,
+    LivePool,
+    LiveSchedule,
+    Observed,
+    Tenant,
+    debts_on,
+    tenants_of,
+)
 
 __all__ = ["Entry", "Plan", "leaving_children", "make_plan", "policy_of", "too_much"]
 
@@ -291,12 +301,21 @@ def _with_jobs(context: Context, pool: Key, observed: Observed, jobs: Mapping[Ke
     live = observed.pools.get(pool)
     if live is None:
         return context
-    debts = (replace(debt, ending=debt.ending or _goes(debt, jobs)) for debt in debts_on(live, observed.jobs))
-    return replace(context, debts=tuple(debts), tenants=tenants_of(live, observed.jobs))
+    debts = (replace(debt, ending=debt.ending or _goes(debt.job, jobs)) for debt in debts_on(live, observed.jobs))
+    tenants = (_about_to_release(tenant, observed.jobs[tenant.job], jobs) for tenant in tenants_of(live, observed.jobs))
+    return replace(context, debts=tuple(debts), tenants=tuple(tenants))
 
 
-def _goes(debt: Debt, jobs: Mapping[Key, Entry]) -> bool:
-    entry = jobs.get(debt.job)
+def _about_to_release(tenant: Tenant, job: LiveJob, jobs: Mapping[Key, Entry]) -> Tenant:
+    """The end of a job may be asked for in the same pass, or have been by another run: where a release is owed, it may
+    begin at any time."""
+    if tenant.busy is None or not _goes(tenant.job, jobs):
+        return tenant
+    return replace(tenant, busy=tenant.busy | {run.node for run in job.owing()})
+
+
+def _goes(job: Key, jobs: Mapping[Key, Entry]) -> bool:
+    entry = jobs.get(job)
     return entry is not None and entry.blocked is None and (Verb.TERMINATE in entry.verbs or entry.removes)
 
 

@@ -13,6 +13,8 @@ Headers"; SDK 15.1 operations):
 | create pool, create job                            | the id is taken or not; our own lost answer is known by nonce |
 | add task collection                                | ids are taken or not; `TaskExists` is read back and compared  |
 | updateproperties (removing a start task)           | none is offered: a fresh read of the ETag just before         |
+| remove, restart nodes                              | If-Match, or a fresh read; all still off scheduling and idle  |
+| delete schedule                                    | If-Match; its jobs listed again just before: there are none   |
 
 The ETag does not change when a job enters `completed`, `disabled` or `deleting` (recorded), so a guarded request can
 still meet another state; the service then answers 409, which means: look again.

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -50,6 +50,7 @@ from reconciler.observed import (
     Observed,
     TaskCounts,
     TaskFile,
+    short,
 )
 
 API_VERSION: Final = "2025-06-01"
@@ -237,21 +238,28 @@ class Account:
             case Verb.RESIZE | Verb.ENABLE | Verb.DISABLE | Verb.TERMINATE:
                 body = dict(action.body) or None
                 await self._write("POST", f"{path}/{action.verb}", what, body, action.guard, force=action.force)
-            case Verb.STOP_RESIZE | Verb.ENABLE_AUTOSCALE | Verb.REMOVE_NODES:
+            case Verb.REMOVE_NODES:
+                await self._check_quiet(path, what, action.nodes)
+                await self._write("POST", f"{path}/removenodes", what, dict(action.body), action.guard)
+            case Verb.STOP_RESIZE | Verb.ENABLE_AUTOSCALE:
                 body = dict(action.body) or None
                 await self._write("POST", f"{path}/{action.verb.replace('-', '')}", what, body, action.guard)
             case Verb.DISABLE_AUTOSCALE:
                 await self._check_unchanged(path, what, action.guard)
                 await self._write("POST", f"{path}/disableautoscale", what, None, None)
             case Verb.CHOOSE_NODES:
+                await self._check_put_back(path, what, action.mark)
                 await self._write("PATCH", path, what, _marked(action), action.guard)
             case Verb.DISABLE_SCHEDULING | Verb.ENABLE_SCHEDULING:
                 await self._check_unchanged(path, what, action.guard)
                 await self._each_node(path, action, action.verb.replace("-", ""))
             case Verb.REBOOT_NODES | Verb.REIMAGE_NODES:
                 await self._check_unchanged(path, what, action.guard)
+                await self._check_quiet(path, what, action.nodes)
                 await self._restart(path, action)
             case Verb.DELETE:
+                if key.kind is Kind.JOB_SCHEDULE and not action.force:
+                    await self._check_childless(path, what)
                 await self._write("DELETE", path, what, None, action.guard, force=action.force)
             case Verb.ADD_TASKS:
                 await self._check_born(path, what, action.guard)
@@ -290,6 +298,30 @@ class Account:
         there = await self._json("GET", path, what)
         if guard is None or there["creationTime"] != guard.born:
             raise Moved(what, "it was created anew since it was looked at", code="ConditionNotMet")
+
+    async def _check_childless(self, path: str, what: str) -> None:
+        """The lists of a snapshot are of different moments, and a schedule takes its jobs with it: one that it made
+        before it was disabled may be missing there. The guard keeps it disabled from here on."""
+        if rows := await self._list(f"{path}/jobs", f"{what}: list its jobs", {"$select": "id"}):
+            raise Moved(what, f"it still has {rows[0]['id']}", code="ConditionNotMet")
+
+    async def _check_quiet(self, path: str, what: str, nodes: Collection[str]) -> None:
+        """The pool's ETag does not tell when somebody puts a node back on scheduling (recorded), and a task may have
+        prepared it since."""
+        rows = await self._list(f"{path}/nodes", f"{what}: list its nodes", {"$select": NODE_FIELDS})
+        if woken := [node.id for node in map(node_of, rows) if node.id in nodes and not node.is_quiet]:
+            raise Moved(what, f"{short(woken[0])} takes tasks again since it was looked at", code="ConditionNotMet")
+
+    async def _check_put_back(self, path: str, what: str, mark: Mark | None) -> None:
+        """The mark lets go of a node only while it is on scheduling: another run may have taken it off since, and
+        nobody would put it back."""
+        before = mark_of(await self._json("GET", path, what))
+        if before is None or mark is None or not before.aside - mark.aside:
+            return
+        rows = await self._list(f"{path}/nodes", f"{what}: list its nodes", {"$select": NODE_FIELDS})
+        left = [node for node in map(node_of, rows) if node.print in before.aside - mark.aside and node.is_off]
+        if left:
+            raise Moved(what, f"{short(left[0].id)} was taken off scheduling meanwhile", code="ConditionNotMet")
 
     async def _each_node(self, path: str, action: Action, operation: str) -> None:
         body = dict(action.body) or None

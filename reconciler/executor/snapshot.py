@@ -75,11 +75,13 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
         async with gate:
             return await work
 
-    keys = sorted((reading.counts | reading.tasks | reading.ids | reading.runs) & observed.jobs.keys())
-    jobs = await asyncio.gather(*(bounded(job(key)) for key in keys))
+    # Nodes before what they did: a node that is seen off scheduling runs no task any more, so what is read of it after
+    # that is the last word on what it owes.
     pools = await asyncio.gather(
         *(bounded(pool(key)) for key in sorted((reading.nodes | reading.formulas.keys()) & observed.pools.keys()))
     )
+    keys = sorted((reading.counts | reading.tasks | reading.ids | reading.runs) & observed.jobs.keys())
+    jobs = await asyncio.gather(*(bounded(job(key)) for key in keys))
     return (
         replace(
             observed,

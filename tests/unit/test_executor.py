@@ -134,3 +134,24 @@ def test_a_successor_is_not_created_over_a_job_of_somebody_else(world: Any) -> N
     result = run(world.desired(wanted), account, world.context, paper)
     assert (result.end, account.sent) == (End.BLOCKED, ["terminate job/j"])
     assert set(paper.told) == {"job/j t1"}
+
+
+def test_what_a_node_owes_is_read_after_its_scheduling(world: Any) -> None:
+    """Read the other way round, a task may prepare the node in between, and nobody would know of the release."""
+    pool = world.pool(targetDedicatedNodes=1)
+    job = world.live_job(world.job(), stack="other")
+
+    class Busy(Account):
+        ran: tuple[NodeRun, ...] = ()
+
+        async def nodes(self, pool: Any) -> tuple[LiveNode, ...]:
+            self.ran = (world.ran("n1"),)  # a task ends on n1 before it goes off scheduling
+            return (LiveNode("n1", "offline", "disabled"), LiveNode("n2", "idle"))
+
+        async def node_runs(self, job: LiveJob) -> tuple[NodeRun, ...]:
+            return self.ran
+
+    there = world.live_pool(pool, spec={**pool.spec, "targetDedicatedNodes": 2}, current=2)
+    account: Any = Busy([world.observed(job, there)])
+    seen = asyncio.run(look(account, world.desired(pool), world.context, watch=False))
+    assert [run.node for run in seen.jobs[job.key].nodes or ()] == ["n1"]

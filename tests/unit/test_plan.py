@@ -335,3 +335,14 @@ def test_every_object_says_where_the_ledger_is_and_a_consent_for_all_makes_a_new
     mark = whole.entries[pool.key].actions[0].mark
     assert mark is not None
     assert mark.store == "here"
+
+
+def test_no_node_is_restarted_where_the_same_plan_lets_a_release_begin(world: Any) -> None:
+    pool = world.pool(life={"nodeRollout": "RebootIdle"})
+    node = LiveNode("n1", "offline", "disabled", booted="2026-01-01T00:00:00Z")
+    written = replace(Mark("s", pool.digest), written="2026-01-01T12:00:00Z", aside=frozenset({node.print}))
+    old = replace(world.live_pool(pool, members=(node,)), mark=written)
+    leaving = world.live_job(world.job(name="gone"), nodes=(world.ran("n1"),))
+    plan = make_plan(world.desired(pool), world.observed(leaving, old), world.context)
+    assert [(entry.address, action.verb) for entry, action in plan.ready()] == [("job/gone", Verb.TERMINATE)]
+    assert "wait for preparation or release of job/gone on the nodes to restart" in roads(plan)["pool/p"]
