@@ -28,11 +28,11 @@ from itertools import product
 from typing import Any
 
 import pytest
-from walk.explore import unending, walk
-from walk.moves import Scene, honest
-from walk.scenes import SCENES
-from walk.sight import Eyes
-from walk.world import Pass, Readings, Request, World
+from laws.walk.explore import unending, walk
+from laws.walk.moves import Scene, honest
+from laws.walk.scenes import SCENES
+from laws.walk.sight import Eyes
+from laws.walk.world import Pass, Readings, Request, World
 
 from reconciler.lifecycle.steps import Verb
 
