@@ -420,14 +420,16 @@ def _of_pool(case: Case, live: Body, differs: Sequence[Difference]) -> tuple[str
         if not {"enableAutoScale", "targetDedicatedNodes", "targetLowPriorityNodes"} & case.after.keys():
             return BLOCKED
         fixed = ("resize",) if goal != there or _timeout(case.after) != _timeout(live) else ()
-        shrinks = any(now < before for now, before in zip(goal, there, strict=True))
-        spoken = {"targetDedicatedNodes", "targetLowPriorityNodes", "resizeTimeout"} & case.after.keys()
-        return ("disable autoscale", *(BLOCKED if shrinks and not spoken else fixed))
-    sizes = _of(differs, ChangeKind.RESIZE)
-    if sizes and not autoscales:
-        shrinks = any(now < before for now, before in zip(goal, there, strict=True))
-        return BLOCKED if shrinks and all(one.implicit for one in sizes) else ("resize",)
+        return BLOCKED if _takes_unsaid(case, there) else ("disable autoscale", *fixed)
+    if _of(differs, ChangeKind.RESIZE) and not autoscales:
+        return BLOCKED if _takes_unsaid(case, there) else ("resize",)
     return ()
+
+
+def _takes_unsaid(case: Case, there: Sequence[int]) -> bool:
+    """Whether a target of which no line speaks would take nodes away."""
+    pairs = zip(("targetDedicatedNodes", "targetLowPriorityNodes"), there, strict=True)
+    return any(before > 0 and name not in case.after for name, before in pairs)
 
 
 def _timeout(body: Body) -> str:
