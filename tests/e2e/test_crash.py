@@ -66,12 +66,14 @@ def test_a_kill_while_removing_still_makes_one_release_per_node(bench: Any, kill
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(50))
 def test_kills_at_any_moment_leave_nothing_undone_and_nothing_done_twice(bench: Any, seed: int) -> None:
+    """`pytest -m slow -n 2 tests/e2e/test_crash.py`: apply, the account, or both die, again and again."""
     moments = random.Random(seed)
     killed_until_done(bench, moments)
     assert "4 succeeded, 0 failed" in bench.run("status", "job/j").out
     prepared = bench.shared("prepared.txt")
+    assert set(map(tuple, prepared.values())) == {("j",)}
     bench.write(job=None)
     killed_until_done(bench, moments)
     assert bench.shared("released.txt") == {node: ["j"] for node in prepared}
@@ -79,10 +81,17 @@ def test_kills_at_any_moment_leave_nothing_undone_and_nothing_done_twice(bench: 
 
 
 def killed_until_done(bench: Any, moments: random.Random) -> None:
-    """Run apply again and again, each time killed at a random moment, at last left alone."""
+    """Run apply again and again; at a random moment it is killed, or the account's server, or first one, then the
+    other. At last both are left alone."""
     for _ in range(4):
         running = bench.start("apply", str(bench.folder), "--auto-approve")
-        time.sleep(moments.uniform(0.3, 1.6))
+        for victim in moments.choice(("apply", "account", "account apply", "apply account")).split():
+            time.sleep(moments.uniform(0.2, 1.4))
+            if victim == "account":
+                bench.emulator.kill()
+                bench.emulator.start()
+            else:
+                running.kill()
         running.kill()
         running.communicate(timeout=60)
     assert bench.apply().code == 0
