@@ -20,13 +20,15 @@ from reconciler.plan import leaving_children
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Keys of objects whose details are needed: tasks, only their ids, and counts of jobs, preparation and release per
-    node of jobs, the nodes of pools; and autoscale formulas that the service is to evaluate on pools, by pool."""
+    node of jobs, the nodes of pools, of *hosts* only for a line on the screen; and autoscale formulas that the service
+    is to evaluate on pools, by pool."""
 
     tasks: frozenset[Key] = frozenset()
     ids: frozenset[Key] = frozenset()
     counts: frozenset[Key] = frozenset()
     runs: frozenset[Key] = frozenset()
     nodes: frozenset[Key] = frozenset()
+    hosts: frozenset[Key] = frozenset()
     formulas: Mapping[Key, str] = field(default_factory=dict)
 
 
@@ -69,13 +71,13 @@ def for_decisions(desired: Desired, observed: Observed, context: Context) -> Rea
             counts.add(key)  # tasks that would be killed; how it ended
         if job.prepares and (job_change.leaves_its_pool(wanted, job) or runs.may_expire(wanted, job, context)):
             nodes.add(key)
-    handled |= {pool for key in nodes for pool in hosts_of(observed.jobs[key]) if pool in observed.pools}
     return Reading(
         tasks=frozenset(tasks),
         ids=frozenset(ids),
         counts=frozenset(counts),
         runs=frozenset(nodes),
         nodes=frozenset(handled),
+        hosts=frozenset(pool for key in nodes for pool in hosts_of(observed.jobs[key])),
         formulas=formulas,
     )
 

@@ -227,7 +227,7 @@ async def _with_hosts(there: "Account", observed: "Observed", job: "LiveJob") ->
     from reconciler.reading import Reading, hosts_of
 
     observed = replace(observed, jobs={**observed.jobs, job.key: job})
-    return (await read_details(there, observed, Reading(nodes=frozenset(hosts_of(job))))).jobs[job.key]
+    return (await read_details(there, observed, Reading(hosts=frozenset(hosts_of(job))))).jobs[job.key]
 
 
 async def _receipts(target: "Target", key: "Key") -> "Mapping[str, Evidence]":

@@ -8,7 +8,7 @@ from typing import TypeVar
 from reconciler.errors import Denied, Missing, Moved, Rejected
 from reconciler.lifecycle.steps import Context
 from reconciler.model.desired import Desired, Key
-from reconciler.observed import LiveJob, LivePool, Observed
+from reconciler.observed import LiveJob, LiveNode, LivePool, Observed
 from reconciler.ports import BatchReader
 from reconciler.reading import Reading, for_decisions, for_results, for_watching
 
@@ -55,13 +55,21 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
     async def pool(key: Key) -> LivePool:
         there = observed.pools[key]
         try:
-            if key in reading.nodes and there.members is None:
-                there = replace(there, members=await reader.nodes(there))
+            if key in reading.nodes | reading.hosts and there.members is None:
+                there = replace(there, members=await nodes(there))
             if key in reading.formulas and not there.evaluated:
                 there = replace(there, evaluated=await evaluated(there, reading.formulas[key]))
         except Missing:
             return there
         return there
+
+    async def nodes(there: LivePool) -> tuple[LiveNode, ...] | None:
+        try:
+            return await reader.nodes(there)
+        except (Denied, Rejected):
+            if there.key in reading.nodes:
+                raise
+            return None
 
     async def evaluated(there: LivePool, formula: str) -> str:
         try:
@@ -77,9 +85,8 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
 
     # Nodes before what they did: a node that is seen off scheduling runs no task any more, so what is read of it after
     # that is the last word on what it owes.
-    pools = await asyncio.gather(
-        *(bounded(pool(key)) for key in sorted((reading.nodes | reading.formulas.keys()) & observed.pools.keys()))
-    )
+    looked_at = (reading.nodes | reading.hosts | reading.formulas.keys()) & observed.pools.keys()
+    pools = await asyncio.gather(*(bounded(pool(key)) for key in sorted(looked_at)))
     keys = sorted((reading.counts | reading.tasks | reading.ids | reading.runs) & observed.jobs.keys())
     jobs = await asyncio.gather(*(bounded(job(key)) for key in keys))
     return (

@@ -372,3 +372,29 @@ def test_somebody_else_may_end_the_job_at_any_point_of_its_road(job: Job, what: 
     job.gate.touch()
     assert job.apply().code == 0
     assert (job.state, job.count("prepared"), job.count("released")) == ("absent", 1, 1)
+
+
+def test_jobs_of_a_schedule_beyond_its_history_leave_receipts_and_logs(job: Job) -> None:
+    schedule = f"""\
+apiVersion: reconciler/v1
+kind: JobSchedule
+metadata: {{name: {job.name}}}
+spec:
+  schedule: {{recurrenceInterval: PT1H}}
+  jobSpecification:
+    poolInfo: {{poolId: p}}
+    jobManagerTask:
+      {{id: m, commandLine: /bin/true, killJobOnCompletion: true, userIdentity: {{autoUser: {{}}}}}}
+    jobPreparationTask: {{commandLine: /bin/sh -c '{SPEAKS}'}}
+    jobReleaseTask: {{commandLine: /bin/sh -c '{RELEASES}'}}
+lifecycle: {{captureLogs: Always, history: {{success: 0, failure: 0}}}}
+"""
+    (job.folder / "schedule.yaml").write_text(schedule, "utf-8")
+    assert job.apply().code == 0
+    until(lambda: job.apply().code == 0 and job.receipts)
+    (receipt,) = job.receipts
+    assert (receipt["job"], receipt["stack"]) == (f"{job.name}:job-1", job.name)
+    assert [node["release"]["exit_code"] for node in receipt["nodes"]] == [0]
+    assert {path.rpartition("/")[0] for path in job.logs} == {"preparation", "release"}
+    files = (job.account.emulator.state / "nodes").glob("*/*/shared/released.txt")
+    assert sum(path.read_text("utf-8").split("\n").count(receipt["job"]) for path in files) == 1

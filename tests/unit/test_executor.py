@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from reconciler.errors import Denied
 from reconciler.executor import End, Result, Run, Settings, approve, look
 from reconciler.ledger import Ledger
 from reconciler.lifecycle.steps import Action, Context
 from reconciler.model.desired import Desired, Key
-from reconciler.observed import LiveJob, LiveNode, NodeRun, Observed, TaskCounts
+from reconciler.observed import LiveJob, LiveNode, LivePool, NodeRun, Observed, TaskCounts
 from reconciler.plan import make_plan
 
 
@@ -155,3 +156,23 @@ def test_what_a_node_owes_is_read_after_its_scheduling(world: Any) -> None:
     account: Any = Busy([world.observed(job, there)])
     seen = asyncio.run(look(account, world.desired(pool), world.context, watch=False))
     assert [run.node for run in seen.jobs[job.key].nodes or ()] == ["n1"]
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_nodes_that_may_not_be_read_do_not_keep_a_job_from_its_end(world: Any, allowed: bool) -> None:
+    class Shy(Account):
+        async def node_runs(self, job: LiveJob) -> tuple[NodeRun, ...]:
+            return (world.ran("n1"),) if job.state == "terminating" else (world.ran("n1", release=0),)
+
+        async def nodes(self, pool: LivePool) -> tuple[LiveNode, ...]:
+            if not allowed:
+                raise Denied("list the nodes", "you may not")
+            return (LiveNode("n1", "offline"),)
+
+    pool, job = world.live_pool(world.pool()), world.live_job(world.job())
+    shown = world.observed(pool, replace(job, state="terminating"))
+    account: Any = Shy([shown])
+    desired = world.desired(world.pool())
+    observed = asyncio.run(look(account, desired, world.context, watch=False))
+    step = make_plan(desired, observed, world.context).entries[job.key].step
+    assert "(n1 offline)" in str(step) if allowed else "(n1)" in str(step)

@@ -298,6 +298,19 @@ def test_a_policy_of_the_manifest_reaches_the_mark_before_the_manifest_can_go(wo
     assert (step.mark.keep, step.mark.hold) == (True, False)
 
 
+@pytest.mark.parametrize("capture", ["Never", "OnFailure", "Always"])
+def test_which_logs_to_capture_is_remembered_by_the_mark(world: Any, capture: str) -> None:
+    wanted = world.job()
+    live = world.live_job(wanted, mark=Mark("s", wanted.digest, wanted.tasks_digest, capture="Never"))
+    step = next_step(world.job(life={"captureLogs": capture}), live, world.context)
+    if capture == "Never":
+        assert isinstance(step, Done)
+        return
+    assert isinstance(step, Action)
+    assert (step.verb, step.mark and step.mark.capture) == (Verb.UPDATE, capture)
+    assert Mark.parse(str(step.mark)) == step.mark
+
+
 def test_a_terminating_job_names_the_nodes_it_waits_for(world: Any) -> None:
     nodes = (world.ran("n1", release=0), world.ran("n2", release="running"))
     step = next_step(None, world.live_job(world.job(), "terminating", nodes=nodes), world.context)
