@@ -90,7 +90,8 @@ def _job(name: str, wanted: Wanted | None, goal: Goal, state: str = "active", **
     runs = (("a", "ended"),) if state == "completed" else OWED
     start = World((Job(state, 1, runs=runs),), ELSEWHERE, (A,))
     consents = Consents(release_loss=frozenset({Key.of(Kind.JOB, "j")})) if facts.pop("moves", False) else Consents()
-    eyes = Eyes(("j",), desired(*([wanted] if wanted else [])), replace(CONTEXT, consents=consents))
+    context = replace(CONTEXT, consents=consents)
+    eyes = Eyes(("j",), desired(*([wanted] if wanted else [])), context, receipts="fails" in facts)
     facts = {"others": PEOPLE | MISHAPS, "self_ending": True, **facts}
     return Scene(name, eyes, start, goal, **facts)  # type: ignore[arg-type]
 

@@ -111,13 +111,15 @@ class Pass(NamedTuple):
     runs: tuple[tuple[tuple[str, str], ...] | None, ...] | None = None
     nodes: tuple[Node, ...] | None = None
     ledger: bool | None = None
+    receipts: frozenset[int] = frozenset()
 
 
 Hand = Pass | tuple[Request, ...] | None
 
 
 class World(NamedTuple):
-    """*hands*: what each reconciler is at; *air*: requests under way in the network; *lagging*: a list answer that is
+    """*hands*: what each reconciler is at; *air*: requests under way in the network; *receipts*: incarnations of which
+    one was written down; *lagging*: a list answer that is
     out of date; *asked*: incarnations whose release we asked for, *touched*: those that others ended or
     deleted; *ran*: a run was over, written down and removed;
     *told*: releases lost through what others did after we had looked; *wrong*: the promise that was broken."""
@@ -127,6 +129,7 @@ class World(NamedTuple):
     nodes: tuple[Node, ...] = ()
     schedule: Schedule | None = None
     ledger: bool = False
+    receipts: frozenset[int] = frozenset()
     born: int = 1
     hands: tuple[Hand, ...] = (None, None)
     air: tuple[Request, ...] = ()
