@@ -109,7 +109,8 @@ def _pool(
     name: str, wanted: tuple[Wanted, ...], goal: Goal, owner: str, nodes: tuple[Node, ...], **facts: object
 ) -> Scene:
     others = facts.pop("others", frozenset({"terminate", "delete", "create", "reboot", "reimage", "lose"}))
-    pool = Pool("active", 0, len(nodes), spec=str(facts.pop("spec", "new")))
+    shrinks = len(nodes) > 1  # the manifest named more nodes before
+    pool = Pool("active", 0, len(nodes), spec=str(facts.pop("spec", "new")), marked=not shrinks)
     start = World((Job("active", 1, owner),), pool, nodes, tasks=1)
     consents = Consents(replace=frozenset({(POOL, "0")})) if facts.pop("replaced", False) else Consents()
     context = replace(CONTEXT, consents=consents)

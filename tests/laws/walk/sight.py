@@ -125,12 +125,15 @@ def live_node(node: Node) -> LiveNode:
     return LiveNode(node.name, state, "disabled" if node.off else "enabled", True, booted, int(bool(node.busy)))
 
 
-def live_pool(pool: Pool, nodes: tuple[Node, ...] | None, count: int, rollout: bool) -> LivePool:
+def live_pool(
+    pool: Pool, nodes: tuple[Node, ...] | None, count: int, rollout: bool, manifest: Wanted | None
+) -> LivePool:
     like = _POOLS[pool.spec]
     members = None if nodes is None else tuple(map(live_node, nodes))
     states = ["idle"] * count if members is None else [member.state for member in members]
     aside = frozenset(LiveNode(name, "idle").print for name in pool.aside)
-    mark = Mark(pool.owner, like.digest, written=WRITTEN if rollout else "", aside=aside)
+    digest = manifest.digest if manifest is not None and pool.marked and pool.spec == "new" else like.digest
+    mark = Mark(pool.owner, digest, written=WRITTEN if rollout else "", aside=aside)
     return LivePool(
         POOL,
         "p",
@@ -203,7 +206,7 @@ class Eyes:
                 jobs[live.key] = live
         pools, schedules = {}, {}
         if seen.pool is not None:
-            pools[POOL] = live_pool(seen.pool, seen.nodes, seen.count, self.rollout)
+            pools[POOL] = live_pool(seen.pool, seen.nodes, seen.count, self.rollout, self.desired.objects.get(POOL))
         if seen.schedule is not None:
             born = str(seen.schedule.born)
             mark = Mark("s", _SCHEDULE.digest)
@@ -274,6 +277,8 @@ class Eyes:
                 return (str(action.body["targetDedicatedNodes"]),)
             case Verb.CHOOSE_NODES | Verb.REMOVE_NODES:
                 return tuple(action.nodes)
+            case Verb.UPDATE if key.kind is Kind.POOL and not action.changes:
+                return ()
             case Verb.UPDATE | Verb.CONFIRM_TASKS:
                 raise AssertionError(f"not modelled: {action.verb} {key}: {action.reason} {action.changes}")
         return ()

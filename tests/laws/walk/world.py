@@ -64,6 +64,8 @@ class Node(NamedTuple):
 
 
 class Pool(NamedTuple):
+    """*marked*: its mark is of the manifest as it is now; *aside* are the nodes that the mark names."""
+
     state: str
     born: int
     target: int
@@ -71,6 +73,7 @@ class Pool(NamedTuple):
     spec: str = "old"
     aside: tuple[str, ...] = ()
     resizing: bool = False
+    marked: bool = True
 
 
 class Schedule(NamedTuple):
@@ -474,6 +477,8 @@ def _serve_pool(world: World, request: Request, readings: Readings) -> Iterator[
             dropped = set(pool.aside) - set(request.args) if request.late else set()
             nodes = tuple(n._replace(meddled=True) if n.off and n.name in dropped else n for n in after.nodes)
             yield after._replace(nodes=nodes)
+        case Verb.UPDATE:  # of the mark alone
+            yield stale(world._replace(pool=pool._replace(marked=True)), "p")
         case Verb.DISABLE_SCHEDULING | Verb.ENABLE_SCHEDULING:
             off = verb is Verb.DISABLE_SCHEDULING
             if named and named[0].state == "up":
