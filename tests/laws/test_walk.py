@@ -16,8 +16,14 @@ Promises (`Walk.broken` names the one that is broken, and `Walk.story` tells how
 - nothing of others is touched, no finished work repeated;
 - from every world that is reached, once faults stop, every order of things ends, and ends where the manifests say.
 
-What is not protected, and is not in the walk or is counted as told: a request without a condition that the network
-holds up until after the node has restarted; a request that is held up for longer than a job lives and is kept.
+What is not protected, and is counted as told or left out: a request without a condition that the network holds up until
+after the node has restarted, or that lets go of a node which another run has taken off scheduling meanwhile (it stays
+off); what others start on the nodes of a pool between our look and its delete; a create that is held up for as long as
+the whole time to live of a job.
+
+Not in the model: preparation that still runs when a job ends, more than one job at a time on a pool, autoscale,
+preemption, --dangerous-force, the approval of plans and the lock (each pass may do all that its own plan says), single
+tasks.
 
 Deeper, about ten minutes: `pytest -m slow tests/laws/test_walk.py`.
 """
