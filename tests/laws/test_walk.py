@@ -25,7 +25,7 @@ Not in the model: preparation that still runs when a job ends, more than one job
 preemption, --dangerous-force, the approval of plans and the lock (each pass may do all that its own plan says), single
 tasks.
 
-Deeper, about ten minutes: `pytest -m slow tests/laws/test_walk.py`.
+Deeper, about five minutes of CPU: `pytest -m slow tests/laws/test_walk.py`.
 """
 
 from collections.abc import Callable
@@ -99,7 +99,6 @@ DEEP = [
     ("a pool shrinks, a job of others goes on", 1, 0, NETWORK),
     ("a pool shrinks, a job of others goes on", 0, 1, NETWORK),
     ("a pool shrinks, its job leaves", 0, 0, NETWORK),
-    ("a pool shrinks, its job leaves", 1, 0, LATE),
     ("nodes restart, a job of others goes on", 1, 0, NETWORK),
     ("nodes restart, a job leaves", 1, 0, LATE),
     ("nodes restart, a job leaves", 0, 1, NETWORK),
