@@ -124,6 +124,9 @@ def one_pass(scene: Scene, world: World) -> tuple[World, bool]:
         if request.record:
             world = world._replace(ledger=True)
             request = request._replace(record=2)
+        if request.verb == "write-receipt":
+            world = world._replace(receipts=world.receipts | {request.born})
+            continue
         if request.verb == "forget":
             world = world._replace(ledger=False, ran=False)
             continue

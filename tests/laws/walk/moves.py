@@ -151,7 +151,7 @@ def quiet(node: Node) -> bool:
 def read(world: World, seen: Pass, what: str) -> Pass:
     """The pass with what is read now; of a job that is gone by now nothing is owed any more (`executor`)."""
     if what == "ledger":
-        return seen._replace(ledger=world.ledger)
+        return seen._replace(ledger=world.ledger, receipts=world.receipts)
     if what == "nodes":
         return seen._replace(nodes=world.nodes)
     runs = tuple(

@@ -90,7 +90,8 @@ def _job(name: str, wanted: Wanted | None, goal: Goal, state: str = "active", **
     runs = (("a", "ended"),) if state == "completed" else OWED
     start = World((Job(state, 1, runs=runs),), ELSEWHERE, (A,))
     consents = Consents(release_loss=frozenset({Key.of(Kind.JOB, "j")})) if facts.pop("moves", False) else Consents()
-    eyes = Eyes(("j",), desired(*([wanted] if wanted else [])), replace(CONTEXT, consents=consents))
+    context = replace(CONTEXT, consents=consents)
+    eyes = Eyes(("j",), desired(*([wanted] if wanted else [])), context, receipts="fails" in facts)
     facts = {"others": PEOPLE | MISHAPS, "self_ending": True, **facts}
     return Scene(name, eyes, start, goal, **facts)  # type: ignore[arg-type]
 
@@ -108,7 +109,8 @@ def _pool(
     name: str, wanted: tuple[Wanted, ...], goal: Goal, owner: str, nodes: tuple[Node, ...], **facts: object
 ) -> Scene:
     others = facts.pop("others", frozenset({"terminate", "delete", "create", "reboot", "reimage", "lose"}))
-    pool = Pool("active", 0, len(nodes), spec=str(facts.pop("spec", "new")))
+    shrinks = len(nodes) > 1  # the manifest named more nodes before
+    pool = Pool("active", 0, len(nodes), spec=str(facts.pop("spec", "new")), marked=not shrinks)
     start = World((Job("active", 1, owner),), pool, nodes, tasks=1)
     consents = Consents(replace=frozenset({(POOL, "0")})) if facts.pop("replaced", False) else Consents()
     context = replace(CONTEXT, consents=consents)

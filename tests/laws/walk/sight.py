@@ -7,7 +7,7 @@ pure, so every answer is thought of once for each sight.
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from reconciler.ledger import Ledger
+from reconciler.ledger import Evidence, Ledger
 from reconciler.lifecycle.runs import entry_of
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb
 from reconciler.model.desired import Desired, Key, Kind, Source, Wanted
@@ -32,7 +32,7 @@ from reconciler.observed import (
 from reconciler.plan import Plan, make_plan
 from reconciler.reading import Reading, for_decisions
 
-from .world import Job, Node, Pass, Pool, Request, Schedule
+from .world import Job, Node, Pass, Pool, Request
 
 ENDED = "2030-01-01T00:00:00Z"
 BOOTED = "2030-01-01T00:00:00Z"
@@ -125,12 +125,15 @@ def live_node(node: Node) -> LiveNode:
     return LiveNode(node.name, state, "disabled" if node.off else "enabled", True, booted, int(bool(node.busy)))
 
 
-def live_pool(pool: Pool, nodes: tuple[Node, ...] | None, count: int, rollout: bool) -> LivePool:
+def live_pool(
+    pool: Pool, nodes: tuple[Node, ...] | None, count: int, rollout: bool, manifest: Wanted | None
+) -> LivePool:
     like = _POOLS[pool.spec]
     members = None if nodes is None else tuple(map(live_node, nodes))
     states = ["idle"] * count if members is None else [member.state for member in members]
     aside = frozenset(LiveNode(name, "idle").print for name in pool.aside)
-    mark = Mark(pool.owner, like.digest, written=WRITTEN if rollout else "", aside=aside)
+    digest = manifest.digest if manifest is not None and pool.marked and pool.spec == "new" else like.digest
+    mark = Mark(pool.owner, digest, written=WRITTEN if rollout else "", aside=aside)
     return LivePool(
         POOL,
         "p",
@@ -165,7 +168,7 @@ class Eyes:
     desired: Desired
     context: Context = CONTEXT
     rollout: bool = False
-    counts: bool = False
+    receipts: bool = False
     needs: dict[Pass, str] = field(default_factory=dict)
     answers: dict[Pass, Answer] = field(default_factory=dict)
 
@@ -187,9 +190,11 @@ class Eyes:
 
     @property
     def remembers(self) -> bool:
-        """Whether runs of these manifests are written down when they are removed."""
+        """Whether what is written down matters: runs that are over, or receipts of jobs that are held."""
         lives = (wanted.lifecycle for wanted in self.desired.objects.values())
-        return any(isinstance(life, JobLifecycle) and life.ttlAfterCompletion is not None for life in lives)
+        return self.receipts or any(
+            isinstance(life, JobLifecycle) and life.ttlAfterCompletion is not None for life in lives
+        )
 
     def observed(self, seen: Pass) -> Observed:
         """The snapshot as `BatchReader` would give it."""
@@ -201,7 +206,7 @@ class Eyes:
                 jobs[live.key] = live
         pools, schedules = {}, {}
         if seen.pool is not None:
-            pools[POOL] = live_pool(seen.pool, seen.nodes, seen.count, self.rollout)
+            pools[POOL] = live_pool(seen.pool, seen.nodes, seen.count, self.rollout, self.desired.objects.get(POOL))
         if seen.schedule is not None:
             born = str(seen.schedule.born)
             mark = Mark("s", _SCHEDULE.digest)
@@ -218,7 +223,10 @@ class Eyes:
         return self.answers[bare]
 
     def plan(self, seen: Pass) -> Plan:
-        context = self.context
+        jobs = {job.born: name for name, job in zip(self.slots, seen.jobs, strict=True) if job is not None}
+        there = ((Key.of(Kind.JOB, jobs[born]), str(born)) for born in seen.receipts if born in jobs)
+        written = dict.fromkeys(there, Evidence("receipt"))
+        context = replace(self.context, ledger=Ledger(receipts=written))
         if seen.ledger:
             wanted = next(w for w in self.desired.objects.values() if w.key.kind is Kind.JOB)
             run = entry_of(wanted, live_job(wanted.name, Job("completed", 1, spec="new"), (), True), context)
@@ -269,6 +277,8 @@ class Eyes:
                 return (str(action.body["targetDedicatedNodes"]),)
             case Verb.CHOOSE_NODES | Verb.REMOVE_NODES:
                 return tuple(action.nodes)
+            case Verb.UPDATE if key.kind is Kind.POOL and not action.changes:
+                return ()
             case Verb.UPDATE | Verb.CONFIRM_TASKS:
                 raise AssertionError(f"not modelled: {action.verb} {key}: {action.reason} {action.changes}")
         return ()
@@ -283,7 +293,3 @@ class Eyes:
             owed |= here
             due |= here if job.state in ("terminating", "deleting") else set()
         return frozenset(owed), frozenset(due)
-
-
-def schedule_of(world_schedule: Schedule | None) -> str:
-    return world_schedule.state if world_schedule else "absent"

@@ -64,6 +64,8 @@ class Node(NamedTuple):
 
 
 class Pool(NamedTuple):
+    """*marked*: its mark is of the manifest as it is now; *aside* are the nodes that the mark names."""
+
     state: str
     born: int
     target: int
@@ -71,6 +73,7 @@ class Pool(NamedTuple):
     spec: str = "old"
     aside: tuple[str, ...] = ()
     resizing: bool = False
+    marked: bool = True
 
 
 class Schedule(NamedTuple):
@@ -111,13 +114,15 @@ class Pass(NamedTuple):
     runs: tuple[tuple[tuple[str, str], ...] | None, ...] | None = None
     nodes: tuple[Node, ...] | None = None
     ledger: bool | None = None
+    receipts: frozenset[int] = frozenset()
 
 
 Hand = Pass | tuple[Request, ...] | None
 
 
 class World(NamedTuple):
-    """*hands*: what each reconciler is at; *air*: requests under way in the network; *lagging*: a list answer that is
+    """*hands*: what each reconciler is at; *air*: requests under way in the network; *receipts*: incarnations of which
+    one was written down; *lagging*: a list answer that is
     out of date; *asked*: incarnations whose release we asked for, *touched*: those that others ended or
     deleted; *ran*: a run was over, written down and removed;
     *told*: releases lost through what others did after we had looked; *wrong*: the promise that was broken."""
@@ -127,6 +132,7 @@ class World(NamedTuple):
     nodes: tuple[Node, ...] = ()
     schedule: Schedule | None = None
     ledger: bool = False
+    receipts: frozenset[int] = frozenset()
     born: int = 1
     hands: tuple[Hand, ...] = (None, None)
     air: tuple[Request, ...] = ()
@@ -471,6 +477,8 @@ def _serve_pool(world: World, request: Request, readings: Readings) -> Iterator[
             dropped = set(pool.aside) - set(request.args) if request.late else set()
             nodes = tuple(n._replace(meddled=True) if n.off and n.name in dropped else n for n in after.nodes)
             yield after._replace(nodes=nodes)
+        case Verb.UPDATE:  # of the mark alone
+            yield stale(world._replace(pool=pool._replace(marked=True)), "p")
         case Verb.DISABLE_SCHEDULING | Verb.ENABLE_SCHEDULING:
             off = verb is Verb.DISABLE_SCHEDULING
             if named and named[0].state == "up":
