@@ -203,7 +203,7 @@ class Run:
         """What the run is waiting for, in words; empty when nothing will change by itself."""
         lines = []
         for entry in this.plan.entries.values():
-            if self._patience.has_ended(entry.key):
+            if self._patience.has_ended(entry.key) or self._is_behind_an_end(this.plan, entry):
                 continue
             if isinstance(entry.step, Wait):
                 lines.append(f"{entry.address}: {entry.step}")
@@ -215,6 +215,11 @@ class Run:
                 lines.append(f"{entry.address}: try again to {entry.step.verb}")
         lines += (f"{job.address}: tasks {job.done} of {job.total} done" for job in this.progress if not job.is_over)
         return tuple(lines)
+
+    def _is_behind_an_end(self, plan: Plan, entry: Entry) -> bool:
+        """Whether its turn does not come in this run: what comes first was given up, whatever else it waits for."""
+        before = plan.waits_for(entry.key)
+        return any(self._patience.has_ended(other.key) or self._is_behind_an_end(plan, other) for other in before)
 
     def _stuck(self, this: Pass, waiting: tuple[str, ...]) -> dict[str, str]:
         """Why the tasks that are waited for cannot run, by job; empty unless they are all that is waited for and none
