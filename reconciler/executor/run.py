@@ -217,9 +217,13 @@ class Run:
         return tuple(lines)
 
     def _is_behind_an_end(self, plan: Plan, entry: Entry) -> bool:
-        """Whether its turn does not come in this run: what comes first was given up, whatever else it waits for."""
-        before = plan.waits_for(entry.key)
-        return any(self._patience.has_ended(other.key) or self._is_behind_an_end(plan, other) for other in before)
+        """Whether its turn does not come in this run: something that it waits for was given up."""
+        found: set[Key] = set()
+        ahead = {entry.key}
+        while ahead:
+            found |= ahead
+            ahead = {before for key in ahead for before in _before(plan, plan.entries[key])} - found
+        return any(self._patience.has_ended(key) for key in found - {entry.key})
 
     def _stuck(self, this: Pass, waiting: tuple[str, ...]) -> dict[str, str]:
         """Why the tasks that are waited for cannot run, by job; empty unless they are all that is waited for and none
@@ -262,3 +266,9 @@ class Run:
 
 def _said(action: Action, error: BatchError) -> str:
     return f"{error}; {action.hint}" if action.hint else str(error)
+
+
+def _before(plan: Plan, entry: Entry) -> frozenset[Key]:
+    """The objects of the plan on which the next step of *entry* depends."""
+    waited = entry.step.on if isinstance(entry.step, Wait) else frozenset[Key]()
+    return frozenset(other.key for other in plan.waits_for(entry.key)) | (waited & plan.entries.keys())

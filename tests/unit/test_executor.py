@@ -162,3 +162,14 @@ def test_nothing_is_waited_for_behind_an_object_that_was_given_up(world: Any) ->
     result = run(world.desired(), account, world.context)
     assert (result.end, account.sent, [str(key) for key in result.failures]) == (End.FAILED, [], ["job/j"])
     assert (result.stopped, result.waiting) == ("", ())
+
+
+def test_a_shrink_does_not_wait_for_the_release_of_a_job_that_was_given_up(world: Any) -> None:
+    pool = replace(world.live_pool(world.pool()), members=(LiveNode("n1", "idle"), LiveNode("n2", "idle")))
+    small, other = world.pool(targetDedicatedNodes=1), world.job(jobReleaseTask={"commandLine": "anew"})
+    ours = {"nodes": (world.ran("n1"), world.ran("n2")), "counts": TaskCounts()}
+    # Between the plan and the first look another process created the job as an older manifest has it.
+    account = Account([world.observed(pool), world.observed(pool, world.live_job(world.job(), **ours))])
+    result = run(world.desired(small, other), account, world.context)
+    assert (result.end, [str(key) for key in result.failures]) == (End.FAILED, ["job/j"])
+    assert (result.stopped, result.waiting) == ("", ())
