@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.errors import Rejected
 from reconciler.executor import End, Result, Run, Settings, approve, look
 from reconciler.ledger import Ledger
 from reconciler.lifecycle.steps import Action, Context
@@ -172,4 +173,17 @@ def test_a_shrink_does_not_wait_for_the_release_of_a_job_that_was_given_up(world
     account = Account([world.observed(pool), world.observed(pool, world.live_job(world.job(), **ours))])
     result = run(world.desired(small, other), account, world.context)
     assert (result.end, [str(key) for key in result.failures]) == (End.FAILED, ["job/j"])
+    assert (result.stopped, result.waiting) == ("", ())
+
+
+def test_a_schedule_does_not_wait_for_a_job_that_was_given_up(world: Any) -> None:
+    @dataclass
+    class Refusing(Account):
+        async def send(self, key: Key, name: str, action: Action) -> None:
+            raise Rejected(f"{action.verb} {name}", "not today")
+
+    there = world.live_schedule(world.schedule(), "disabled")
+    child = world.live_job(world.job("s:job-1"), stack=None)
+    result = run(world.desired(), Refusing([world.observed(there, child)]), world.context)
+    assert (result.end, [str(key) for key in result.failures]) == (End.FAILED, ["job/s:job-1"])
     assert (result.stopped, result.waiting) == ("", ())
