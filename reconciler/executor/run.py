@@ -217,13 +217,14 @@ class Run:
         return tuple(lines)
 
     def _is_behind_an_end(self, plan: Plan, entry: Entry) -> bool:
-        """Whether its turn does not come in this run: something that it waits for was given up."""
+        """Whether its turn does not come in this run: something that it waits for was given up, or is for the next
+        plan."""
         found: set[Key] = set()
         ahead = {entry.key}
         while ahead:
             found |= ahead
             ahead = {before for key in ahead for before in _before(plan, plan.entries[key])} - found
-        return any(self._patience.has_ended(key) for key in found - {entry.key})
+        return any(self._patience.has_ended(key) or key in self._left for key in found - {entry.key})
 
     def _stuck(self, this: Pass, waiting: tuple[str, ...]) -> dict[str, str]:
         """Why the tasks that are waited for cannot run, by job; empty unless they are all that is waited for and none

@@ -187,3 +187,17 @@ def test_a_schedule_does_not_wait_for_a_job_that_was_given_up(world: Any) -> Non
     result = run(world.desired(), Refusing([world.observed(there, child)]), world.context)
     assert (result.end, [str(key) for key in result.failures]) == (End.FAILED, ["job/s:job-1"])
     assert (result.stopped, result.waiting) == ("", ())
+
+
+def test_nothing_is_waited_for_behind_what_is_for_the_next_plan(world: Any) -> None:
+    @dataclass
+    class Working(Account):
+        async def task_counts(self, job: LiveJob) -> TaskCounts:
+            return TaskCounts(running=1) if self.seen < 2 else TaskCounts(succeeded=1)
+
+    pool = replace(world.live_pool(world.pool()), members=(LiveNode("n1", "idle"), LiveNode("n2", "idle")))
+    wanted = world.job(jobReleaseTask={"commandLine": "anew"})  # replacing it would kill a task at first
+    there = world.live_job(world.job(), nodes=(world.ran("n1"), world.ran("n2")))
+    account = Working([world.observed(pool, there)])
+    result = run(world.desired(world.pool(targetDedicatedNodes=1), wanted), account, world.context)
+    assert (result.end, result.stopped, account.sent) == (End.IN_PROGRESS, "the rest is for the next plan", [])
