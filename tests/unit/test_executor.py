@@ -156,6 +156,8 @@ def test_what_a_node_owes_is_read_after_its_scheduling(world: Any) -> None:
     account: Any = Busy([world.observed(job, there)])
     seen = asyncio.run(look(account, world.desired(pool), world.context, watch=False))
     assert [run.node for run in seen.jobs[job.key].nodes or ()] == ["n1"]
+
+
 def test_nothing_is_waited_for_behind_an_object_that_was_given_up(world: Any) -> None:
     pool = replace(world.live_pool(world.pool()), members=(LiveNode("n1", "idle"),))
     unseen = world.live_job(world.job(), nodes=(world.ran(),))  # another process made it after the plan was approved
