@@ -229,7 +229,7 @@ def _children(entry: Entry, context: Context) -> dict[Key, Entry]:
         child = _job_entry(None, job, freed)
         if entry.live.state == "active" and schedule_life.departure(entry.wanted, entry.live, context):
             # The schedule would make the next job as soon as this one has ended.
-            wait = Wait("its schedule to be disabled")
+            wait = Wait("its schedule to be disabled", on=frozenset({entry.key}))
             child = replace(child, step=wait, road=(wait, *child.road))
         found[job.key] = replace(child, parent=entry.key)
     return found

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from azure.batch.aio import BatchClient
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncRetryPolicy, SansIOHTTPPolicy
-from azure.core.pipeline.transport import AioHttpTransport
+from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from reconciler.azure.answers import (
@@ -78,7 +78,7 @@ class _ReadErrorBodies(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
 
 
 class Account:
-    """One Batch account: BatchReader and BatchWriter.
+    """One Batch account: BatchReader and BatchWriter. *nonce* makes the words by which a create of ours is known.
 
     Two of us, a person in the portal and other tools may write at the same time. What keeps a request from reaching
     another object than the one that was looked at (REST reference, the conditions of each operation):
@@ -100,9 +100,10 @@ class Account:
     overwritten (properties), or tasks reach a job that somebody created anew in just that time.
     """
 
-    def __init__(self, client: BatchClient, endpoint: str) -> None:
+    def __init__(self, client: BatchClient, endpoint: str, nonce: Callable[[], str] | None = None) -> None:
         self._client = client
         self.endpoint = endpoint
+        self._nonce = nonce or (lambda: secrets.token_hex(8))
         self._date: str | None = None
 
     # Reading
@@ -275,7 +276,7 @@ class Account:
 
     async def _create(self, collection: str, path: str, what: str, action: Action) -> None:
         assert action.mark is not None
-        mark = replace(action.mark, nonce=secrets.token_hex(8))
+        mark = replace(action.mark, nonce=self._nonce())
         try:
             await self._write("POST", collection, what, _marked(replace(action, mark=mark)), None)
         except Moved as error:
@@ -471,18 +472,27 @@ class Account:
 
 
 @asynccontextmanager
-async def connect(endpoint: str, account: str | None, key: str | None, *, use_proxies: bool) -> AsyncIterator[Account]:
+async def connect(
+    endpoint: str,
+    account: str | None,
+    key: str | None,
+    *,
+    use_proxies: bool,
+    transport: AsyncHttpTransport[HttpRequest, AsyncHttpResponse] | None = None,
+    nonce: Callable[[], str] | None = None,
+) -> AsyncIterator[Account]:
     """An account, by shared key or, without one, by whatever `DefaultAzureCredential` finds.
 
     *use_proxies*: look for proxy settings in the environment; it costs half of every request, so it is asked for
-    only where such variables are set.
+    only where such variables are set. *transport* takes the place of the network, and *nonce* that of chance, where
+    every run has to be the same.
     """
     policies: dict[str, Any] = {
         "per_retry_policies": [_ReadErrorBodies()],
         "retry_policy": _Retry(retry_total=4, retry_backoff_factor=0.4, retry_backoff_max=LONGEST_SLEEP),
         "connection_timeout": 10,
         "read_timeout": 60,
-        "transport": AioHttpTransport(use_env_settings=use_proxies),
+        "transport": transport or AioHttpTransport(use_env_settings=use_proxies),
     }
     endpoint = endpoint.rstrip("/")
     if key is not None:
@@ -493,12 +503,12 @@ async def connect(endpoint: str, account: str | None, key: str | None, *, use_pr
         except ValueError:
             raise TargetError("the account key is not valid base64; copy it again from the account's keys") from None
         async with BatchClient(endpoint, AzureNamedKeyCredential(account, key), **policies) as client:
-            yield Account(client, endpoint)
+            yield Account(client, endpoint, nonce)
         return
     from azure.identity.aio import DefaultAzureCredential
 
     async with DefaultAzureCredential() as token, BatchClient(endpoint, token, **policies) as client:
-        yield Account(client, endpoint)
+        yield Account(client, endpoint, nonce)
 
 
 class _Retry(AsyncRetryPolicy[HttpRequest, AsyncHttpResponse]):

@@ -27,6 +27,7 @@ COMMANDS: Final = (
     "importing",
     "marks",
     "snapshot",
+    "verify",
     "emulator",
 )
 """Modules, one for each command."""

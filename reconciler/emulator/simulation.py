@@ -48,7 +48,7 @@ from reconciler.emulator.store import MemoryStore
 from reconciler.emulator.switches import Limits, Switches, Timings
 from reconciler.emulator.times import SECOND, parse_iso
 from reconciler.emulator.wire import Answer, Request, error_answer, new_request_id
-from reconciler.emulator.world import Account
+from reconciler.emulator.world import Account, World
 
 T = TypeVar("T")
 START = "2026-01-01T00:00:00Z"
@@ -181,6 +181,13 @@ class Simulation:
         """Ask this function about every command before those added earlier; None leaves the command to them."""
         self._nodes.scripts.insert(0, script)
 
+    # --- what the account holds
+
+    @property
+    def world(self) -> World:
+        """The records of the account as they are now, with what no request shows. To be read only."""
+        return self._engine.world
+
     # --- time
 
     @property
@@ -247,10 +254,11 @@ class Simulation:
     def request(
         self, method: str, path: str, body: object = None, *, query: str = "", headers: dict[str, str] | None = None
     ) -> Response:
-        """One request to the account, neither signed nor sent; *query* may name another api-version."""
+        """One request to the account, neither signed nor sent; *query* may name another api-version. A body of bytes is
+        taken as it is."""
         if "api-version" not in query:
             query = f"api-version={VERSION}" + (f"&{query}" if query else "")
-        content = b"" if body is None else json.dumps(body).encode()
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         lower = {name.lower(): value for name, value in (headers or {}).items()}
         return self._loopback.call(lambda: self._handle(method, path, query, lower, content))
 
@@ -263,6 +271,8 @@ class Simulation:
         except ServiceError as error:
             answer = error_answer(error, BASE, self._clock.time, new_request_id())
         shown = {name.lower(): value for name, value in answer.headers.items()}
+        if answer.length is not None:
+            shown["content-length"] = str(answer.length)
         if answer.file is None:
             return Response(answer.status, answer.body, shown)
         file, offset, length = answer.file

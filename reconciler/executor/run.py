@@ -203,7 +203,7 @@ class Run:
         """What the run is waiting for, in words; empty when nothing will change by itself."""
         lines = []
         for entry in this.plan.entries.values():
-            if self._patience.has_ended(entry.key):
+            if self._patience.has_ended(entry.key) or self._is_behind_an_end(this.plan, entry):
                 continue
             if isinstance(entry.step, Wait):
                 lines.append(f"{entry.address}: {entry.step}")
@@ -215,6 +215,16 @@ class Run:
                 lines.append(f"{entry.address}: try again to {entry.step.verb}")
         lines += (f"{job.address}: tasks {job.done} of {job.total} done" for job in this.progress if not job.is_over)
         return tuple(lines)
+
+    def _is_behind_an_end(self, plan: Plan, entry: Entry) -> bool:
+        """Whether its turn does not come in this run: something that it waits for was given up, or is for the next
+        plan."""
+        found: set[Key] = set()
+        ahead = {entry.key}
+        while ahead:
+            found |= ahead
+            ahead = {before for key in ahead for before in _before(plan, plan.entries[key])} - found
+        return any(self._patience.has_ended(key) or key in self._left for key in found - {entry.key})
 
     def _stuck(self, this: Pass, waiting: tuple[str, ...]) -> dict[str, str]:
         """Why the tasks that are waited for cannot run, by job; empty unless they are all that is waited for and none
@@ -257,3 +267,9 @@ class Run:
 
 def _said(action: Action, error: BatchError) -> str:
     return f"{error}; {action.hint}" if action.hint else str(error)
+
+
+def _before(plan: Plan, entry: Entry) -> frozenset[Key]:
+    """The objects of the plan on which the next step of *entry* depends."""
+    waited = entry.step.on if isinstance(entry.step, Wait) else frozenset[Key]()
+    return frozenset(other.key for other in plan.waits_for(entry.key)) | (waited & plan.entries.keys())

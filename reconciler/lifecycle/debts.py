@@ -15,7 +15,8 @@ def unpaid(context: Context) -> tuple[Debt, ...]:
 def ending(context: Context) -> Wait | None:
     """A release that is running, or will as soon as its job ends, is waited for."""
     debts = [debt for debt in unpaid(context) if debt.ending]
-    return Wait(f"release: {named(debts)}", RELEASE_BOUND) if debts else None
+    jobs = frozenset(debt.job for debt in debts)
+    return Wait(f"release: {named(debts)}", RELEASE_BOUND, jobs) if debts else None
 
 
 def any_node(context: Context) -> Wait | Blocked | None:

@@ -80,7 +80,8 @@ def _end(schedule: LiveSchedule, reason: str, context: Context) -> Step:
     if schedule.children:
         names = few([job.name for job in schedule.children])
         unfinished = any(job.releases for job in schedule.unfinished)
-        return Wait(f"its jobs to be removed ({names})", RELEASE_BOUND if unfinished else "")
+        jobs = frozenset(job.key for job in schedule.children)
+        return Wait(f"its jobs to be removed ({names})", RELEASE_BOUND if unfinished else "", jobs)
     return Action(Verb.DELETE, reason, schedule.guard, force=context.forces(schedule))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import Denied
+from reconciler.errors import Denied, Rejected
 from reconciler.executor import End, Result, Run, Settings, approve, look
 from reconciler.ledger import Ledger
 from reconciler.lifecycle.steps import Action, Context
@@ -176,3 +176,50 @@ def test_nodes_that_may_not_be_read_do_not_keep_a_job_from_its_end(world: Any, a
     observed = asyncio.run(look(account, desired, world.context, watch=False))
     step = make_plan(desired, observed, world.context).entries[job.key].step
     assert "(n1 offline)" in str(step) if allowed else "(n1)" in str(step)
+
+
+def test_nothing_is_waited_for_behind_an_object_that_was_given_up(world: Any) -> None:
+    pool = replace(world.live_pool(world.pool()), members=(LiveNode("n1", "idle"),))
+    unseen = world.live_job(world.job(), nodes=(world.ran(),))  # another process made it after the plan was approved
+    account = Account([world.observed(pool), world.observed(pool, unseen)])
+    result = run(world.desired(), account, world.context)
+    assert (result.end, account.sent, [str(key) for key in result.failures]) == (End.FAILED, [], ["job/j"])
+    assert (result.stopped, result.waiting) == ("", ())
+
+
+def test_a_shrink_does_not_wait_for_the_release_of_a_job_that_was_given_up(world: Any) -> None:
+    pool = replace(world.live_pool(world.pool()), members=(LiveNode("n1", "idle"), LiveNode("n2", "idle")))
+    small, other = world.pool(targetDedicatedNodes=1), world.job(jobReleaseTask={"commandLine": "anew"})
+    ours = {"nodes": (world.ran("n1"), world.ran("n2")), "counts": TaskCounts()}
+    # Between the plan and the first look another process created the job as an older manifest has it.
+    account = Account([world.observed(pool), world.observed(pool, world.live_job(world.job(), **ours))])
+    result = run(world.desired(small, other), account, world.context)
+    assert (result.end, [str(key) for key in result.failures]) == (End.FAILED, ["job/j"])
+    assert (result.stopped, result.waiting) == ("", ())
+
+
+def test_a_schedule_does_not_wait_for_a_job_that_was_given_up(world: Any) -> None:
+    @dataclass
+    class Refusing(Account):
+        async def send(self, key: Key, name: str, action: Action) -> None:
+            raise Rejected(f"{action.verb} {name}", "not today")
+
+    there = world.live_schedule(world.schedule(), "disabled")
+    child = world.live_job(world.job("s:job-1"), stack=None)
+    result = run(world.desired(), Refusing([world.observed(there, child)]), world.context)
+    assert (result.end, [str(key) for key in result.failures]) == (End.FAILED, ["job/s:job-1"])
+    assert (result.stopped, result.waiting) == ("", ())
+
+
+def test_nothing_is_waited_for_behind_what_is_for_the_next_plan(world: Any) -> None:
+    @dataclass
+    class Working(Account):
+        async def task_counts(self, job: LiveJob) -> TaskCounts:
+            return TaskCounts(running=1) if self.seen < 2 else TaskCounts(succeeded=1)
+
+    pool = replace(world.live_pool(world.pool()), members=(LiveNode("n1", "idle"), LiveNode("n2", "idle")))
+    wanted = world.job(jobReleaseTask={"commandLine": "anew"})  # replacing it would kill a task at first
+    there = world.live_job(world.job(), nodes=(world.ran("n1"), world.ran("n2")))
+    account = Working([world.observed(pool, there)])
+    result = run(world.desired(world.pool(targetDedicatedNodes=1), wanted), account, world.context)
+    assert (result.end, result.stopped, account.sent) == (End.IN_PROGRESS, "the rest is for the next plan", [])

@@ -172,6 +172,7 @@ def test_output_can_be_read_and_goes_with_its_retention_time(batch):
     batch.run_until_idle()
     assert batch.get("/jobs/j/tasks/t/files/stdout.txt") == b"hello\n"
     assert batch.get("/jobs/j/tasks/t/files/stderr.txt") == b"oh\n"
+    assert batch.request("HEAD", "/jobs/j/tasks/t/files/stdout.txt").headers["content-length"] == "6"
     names = [entry["name"] for entry in batch.get("/jobs/j/tasks/t/files")["value"]]
     assert names == ["stderr.txt", "stdout.txt", "wd"]
     batch.advance(hours=2)
