@@ -19,6 +19,8 @@ from reconciler.ports import BatchReader, BatchWriter, Clock, Journal, StateStor
 from reconciler.status import Outcome, Progress, cannot_go_on, progress
 
 ROOM_POLL: Final = 1.0
+LATE: Final = 10.0
+"""Seconds after which a look is too old to take nodes by: it is as old as the slowest of its answers."""
 QUOTAS: Final = {
     "ActiveJobAndScheduleQuotaReached": frozenset({Kind.JOB, Kind.JOB_SCHEDULE}),
     "PoolQuotaReached": frozenset({Kind.POOL}),
@@ -90,16 +92,24 @@ class Run:
         return "out of time" if self.clock.now() >= self._deadline else ""
 
     async def _pass(self) -> Pass:
+        began = self.clock.now()
+        this = await self._look()
+        if self.clock.now() - began > LATE and any(_takes_nodes(entry) for entry, _ in this.plan.ready()):
+            # Jobs that began on these nodes while a list was late would lose their release: one more look at them.
+            this = await self._look()
+        for key, born in self.approved.taken_over(this.observed, self.context).items():
+            self.events.taken_over(key, born)
+        jobs = (key for key in self.desired.objects if key in this.observed.jobs)
+        self._worked |= {key for key in jobs if this.observed.jobs[key].state != "completed"}
+        return this
+
+    async def _look(self) -> Pass:
         observed = await self._patiently(
             lambda: look(self.reader, self.desired, self.context, watch=self.settings.work)
         )
         # After the account: a run is written down before its job is removed, so one that was seen to be gone is known.
         self.context = replace(self.context, ledger=await self.store.ledger())
         plan = make_plan(self.desired, observed, self.context)
-        for key, born in self.approved.taken_over(observed, self.context).items():
-            self.events.taken_over(key, born)
-        jobs = (key for key in self.desired.objects if key in observed.jobs)
-        self._worked |= {key for key in jobs if observed.jobs[key].state != "completed"}
         return Pass(plan, observed, self._progress(plan, observed))
 
     def _progress(self, plan: Plan, observed: Observed) -> tuple[Progress, ...]:
@@ -263,6 +273,10 @@ class Run:
             end = End.SETTLED
         outcomes, worked = tuple(self.outcomes), frozenset(self._worked)
         return Result(end, this, outcomes, failures, waiting, worked, stopped, stuck)
+
+
+def _takes_nodes(entry: Entry) -> bool:
+    return entry.key.kind is Kind.POOL and (entry.shrinks or entry.removes)
 
 
 def _said(action: Action, error: BatchError) -> str:

@@ -223,3 +223,19 @@ def test_nothing_is_waited_for_behind_what_is_for_the_next_plan(world: Any) -> N
     account = Working([world.observed(pool, there)])
     result = run(world.desired(world.pool(targetDedicatedNodes=1), wanted), account, world.context)
     assert (result.end, result.stopped, account.sent) == (End.IN_PROGRESS, "the rest is for the next plan", [])
+
+
+def test_nodes_are_not_taken_by_a_look_that_came_late(world: Any) -> None:
+    paper = Paper()
+
+    class Slow(Account):
+        async def observe(self) -> Observed:
+            if self.seen == 1:  # the first look of the run; another job began while the list of jobs was on its way
+                paper.time += 30
+            return await super().observe()
+
+    pool = replace(world.live_pool(world.pool()), members=(LiveNode("n1", "idle"),))
+    begun = world.live_job(world.job(), stack="other", nodes=(world.ran(),))
+    account = Slow([world.observed(pool), world.observed(pool), world.observed(pool, begun)])
+    result = run(world.desired(), account, world.context, paper)
+    assert (result.end, account.sent) == (End.BLOCKED, [])
