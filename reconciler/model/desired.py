@@ -6,7 +6,9 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final
 
+from reconciler.model.digest import PLAIN as PLAIN
 from reconciler.model.digest import digest as digest
+from reconciler.model.digest import digest_of
 from reconciler.model.document import JobLifecycle, PoolLifecycle, ScheduleLifecycle
 from reconciler.model.field import ChangeKind, Spec
 from reconciler.model.groups import Task as Task
@@ -32,10 +34,6 @@ SPECS: Mapping[Kind, type[Spec]] = {
     Kind.JOB: JobSpec,
     Kind.JOB_SCHEDULE: JobScheduleSpec,
 }
-
-
-PLAIN: Final = 8
-"""So many characters of a manifest's digest say nothing of what the service may choose."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -120,17 +118,15 @@ class Wanted:
     def digest(self) -> str:
         """Of what it asks for: tells a change of the manifest from a change made behind our back. It begins with that
         of the part which no choice of the service is in."""
-        plain = without_choices(SPECS[self.key.kind], self.asked)
-        return digest(plain)[:PLAIN] + digest(self.asked)[PLAIN:]
+        return digest_of(without_choices(SPECS[self.key.kind], self.asked), self.asked)
 
     @cached_property
     def tasks_digest(self) -> str:
-        """Of every declared task: in the mark it says that all of them were confirmed."""
+        """Of every declared task: in the mark it says that all of them were confirmed. It begins like `digest`."""
         if self.origin is not None:
             return self.origin.tasks_digest
-        if isinstance(self.tasks, Tasks):
-            return self.tasks.digest
-        return digest({task.id: task.spec for task in self.tasks.values()})
+        tasks = self.tasks if isinstance(self.tasks, Tasks) else Tasks(list(self.tasks.values()))
+        return tasks.digest
 
     def secret_digest(self, key: bytes) -> str:
         """Of the values that the service never returns, under a derived key; empty where there are none."""

@@ -13,9 +13,9 @@ from itertools import accumulate
 from math import prod
 from typing import Any, Final, Protocol, TypeAlias
 
-from reconciler.model.digest import digest
+from reconciler.model.digest import digest_of
 from reconciler.model.field import Spec
-from reconciler.model.table import Normal, normalise, table
+from reconciler.model.table import Normal, normalise, table, without_choices
 from reconciler.model.task import TaskSpec
 from reconciler.model.types import MOST
 
@@ -136,11 +136,12 @@ class Group:
             self._latest = (number, normalise(TaskSpec, self.body(number)))
         return self._latest[1]
 
-    @cached_property
-    def facts(self) -> Any:
-        """What makes its tasks what they are, as JSON. The first spec stands for the defaults of this version."""
+    def facts(self, *, plain: bool) -> Any:
+        """What makes its tasks what they are, as JSON; *plain*, without what the service may choose. The first spec
+        stands for the defaults of this version."""
         parameters = [[name, values.facts()] for name, values in self.parameters.items()]
-        return [parameters, _written(TaskSpec, self.template), self.spec(0)]
+        first = without_choices(TaskSpec, self.spec(0)) if plain else self.spec(0)
+        return [parameters, _written(TaskSpec, self.template, plain=plain), first]
 
     def _compiled(self, value: Any) -> Any:
         """*value* itself where it holds no reference, else a function that fills the references in."""
@@ -173,7 +174,7 @@ class Group:
         return lambda at: values.text(at[index], field)
 
 
-def _written(model: type[Spec] | None, value: Any) -> Any:
+def _written(model: type[Spec] | None, value: Any, *, plain: bool) -> Any:
     """A template as JSON, its references told apart from text that looks like them, without what the service never
     returns: a digest without a key must not tell anything about a secret."""
     if isinstance(value, Template):
@@ -182,12 +183,12 @@ def _written(model: type[Spec] | None, value: Any) -> Any:
         fields = table(model) if model is not None else {}
         pairs = ((key, item, fields.get(key)) for key, item in value.items())
         return {
-            key: _written(field.below if field else None, item)
+            key: _written(field.below if field else None, item, plain=plain)
             for key, item, field in pairs
-            if not (field and field.write_only)
+            if not (field and (field.write_only or (plain and field.service_chosen)))
         }
     if isinstance(value, list):
-        return [_written(model, item) for item in value]
+        return [_written(model, item, plain=plain) for item in value]
     return value
 
 
@@ -308,9 +309,16 @@ class Tasks(Mapping[str, Task]):
 
     @cached_property
     def digest(self) -> str:
-        """Of every declared task."""
-        groups = [section.facts for section in self._sections if isinstance(section, Group)]
+        """Of every declared task, by what the manifest says of it; it begins with that of the part which no choice of
+        the service is in."""
+        return digest_of(self._facts(plain=True), self._facts(plain=False))
+
+    def _facts(self, *, plain: bool) -> Any:
+        groups = [section.facts(plain=plain) for section in self._sections if isinstance(section, Group)]
         listed = {
-            task.id: task.spec for section in self._sections if not isinstance(section, Group) for task in section
+            task.id: without_choices(TaskSpec, task.spec) if plain else task.spec
+            for section in self._sections
+            if not isinstance(section, Group)
+            for task in section
         }
-        return digest([listed, groups] if groups else listed)
+        return [listed, groups] if groups else listed

@@ -10,6 +10,7 @@ from reconciler.lifecycle.job import next_step, predict
 from reconciler.lifecycle.ownership import KEPT
 from reconciler.lifecycle.runs import run_digest
 from reconciler.lifecycle.steps import Action, Blocked, Consents, Context, Done, Policy, Step, Verb, Wait
+from reconciler.model.desired import PLAIN
 from reconciler.observed import LiveJob, Mark, TaskCounts
 
 
@@ -705,3 +706,10 @@ def test_a_confirmed_task_is_missed_when_we_die_between_its_deletion_and_its_ret
     assert second.verb == "delete-tasks"
     died = replace(live, mark=first.mark, tasks={"t1": there["t1"]})
     assert said(next_step(wanted, died, world.context)) == "add-tasks"
+
+
+def test_a_manifest_that_names_what_the_service_chose_is_nothing_to_confirm(world: Any) -> None:
+    wanted = world.job(tasks=("t1",))
+    said = Mark("s", wanted.digest[:PLAIN] + "@" * PLAIN, wanted.tasks_digest[:PLAIN] + "@" * PLAIN)
+    live = world.live_job(wanted, mark=said, tasks={"t1": world.live_task(wanted.tasks["t1"])})
+    assert next_step(wanted, live, world.context) == Done("as its manifest says")
