@@ -212,6 +212,13 @@ def differing_tasks(wanted: Wanted, job: LiveJob) -> tuple[tuple[Task, Change], 
     return tuple(found)
 
 
+def named_otherwise(wanted: Wanted, job: LiveJob) -> tuple[str, ...]:
+    """Declared tasks that go on under another display name than the manifest's, as far as the tasks were listed."""
+    differing = differing_tasks(wanted, job)
+    waiting = ((task, change) for task, change in differing if not change.of(ChangeKind.FIXED))
+    return tuple(task.name for task, change in waiting if change.of(ChangeKind.NEXT_INCARNATION))
+
+
 def predict(job: LiveJob, action: Action) -> LiveJob:
     """The job after *action* on its tasks."""
     match action.verb:

@@ -661,7 +661,7 @@ def test_a_row_is_changed_as_documented(told: dict[str, Told], kind: str, name: 
     assert shows(value_at(this.after, row.path), row.expected), (value_at(this.after, row.path), this.said)
     renewed = this.before["creationTime"] != this.after["creationTime"]
     assert renewed == bool({"create", "add 1 task"} & set(row.road))
-    if row.road == NOTED:
+    if row.road in (NOTED, TASK_NOTED):
         assert any(row.path in note for note in this.planned["notes"]), this.planned
     if row.road != ("blocked",):
         assert (road(this.later), this.later["change"]["actions"]) == ((), ["no-op"]), this.later
