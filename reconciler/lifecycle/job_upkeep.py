@@ -18,7 +18,7 @@ from reconciler.lifecycle import tasks as task_life
 from reconciler.lifecycle.job_change import moved
 from reconciler.lifecycle.ownership import marked
 from reconciler.lifecycle.policies import of_job
-from reconciler.lifecycle.secrets import remembered, why
+from reconciler.lifecycle.secrets import knowing, remembered, why
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
 from reconciler.lifecycle.wording import counted, few
 from reconciler.model.desired import PLAIN, Wanted
@@ -116,7 +116,7 @@ def _tend_tasks(wanted: Wanted, job: LiveJob, change: Change, context: Context) 
         retried = task_life.retry_digest(wanted)
     one_way = _one_way(wanted, change)
     mark = _as_set(marked(wanted, context, job.mark), one_way)
-    mark = replace(mark, tasks=wanted.tasks_digest, retried=retried)
+    mark = replace(mark, tasks=wanted.tasks_digest, retried=retried, passwords=wanted.tasks_signature)
     if not one_way and _is_alike(mark.tasks, job.mark.tasks) and retried == job.mark.retried:
         # A manifest that only names what the service chose, as an imported one does, is no reason to write.
         return done
@@ -130,8 +130,14 @@ def _is_alike(tasks: str, others: str) -> bool:
 
 def _unconfirmed(wanted: Wanted, job: LiveJob, context: Context, step: Step) -> Step:
     """Before declared tasks are deleted, the mark no longer says that all are in: they are missed if we die then. So it
-    is where only what the service may choose changed in them: they are confirmed again then."""
+    is where only what the service may choose changed in them: they are confirmed again then. Before tasks are added
+    with another secret, the mark knows it: they are not taken for changed ones if we die then."""
     assert job.mark is not None
+    if isinstance(step, Action) and step.verb is Verb.ADD_TASKS:
+        knows = knowing(job.mark, wanted, step.tasks)
+        if knows != job.mark:
+            mark = replace(marked(wanted, context, knows), tasks="")
+            return Action(Verb.UPDATE, "tasks are to be added with another secret", job.guard, _body(wanted, ()), mark)
     if not isinstance(step, Action) or not _is_alike(wanted.tasks_digest, job.mark.tasks):
         return step
     takes = any(name.lower() in wanted.tasks for name in step.names)

@@ -17,7 +17,7 @@ from reconciler.model.job import JobSpec
 from reconciler.model.paths import parse, without
 from reconciler.model.pool import PoolSpec
 from reconciler.model.schedule import JobScheduleSpec
-from reconciler.model.secret import secret_digest
+from reconciler.model.secret import secret_digest, signed_each
 from reconciler.model.table import Normal, Path, table, without_choices
 
 
@@ -70,7 +70,8 @@ class Wanted:
     *spec* is normalised with defaults; *written* has only what stands in the manifest, so a difference made by an
     absent line can be told; *body* is the create body in wire form without id and mark. *tasks* are by folded id,
     in the order they are declared; those of groups are made when they are looked at; empty for a pool.
-    *signature* is the keyed digest of *secrets* for the mark, empty without a key.
+    *signature* is the keyed digest of *secrets* for the mark, empty without a key; *digest_key* is that key, for the
+    secrets of the tasks.
     *secrets* are the values that the service never returns, by path in the body: they are not in *spec*, and only
     their digest tells a change. *secret_paths* are the places in *spec* and *written* that were given by reference to
     a secret: compared like any other, and shown nowhere. *hidden* are the names of environment settings, of tasks too,
@@ -87,6 +88,7 @@ class Wanted:
     tasks: Mapping[str, Task] = field(default_factory=dict, repr=False)
     secrets: Mapping[Path, Any] = field(default_factory=dict, repr=False)
     signature: str = ""
+    digest_key: bytes = field(default=b"", repr=False)
     secret_paths: frozenset[Path] = frozenset()
     hidden: frozenset[str] = frozenset()
     origin: "Wanted | None" = field(default=None, repr=False)
@@ -127,6 +129,12 @@ class Wanted:
             return self.origin.tasks_digest
         tasks = self.tasks if isinstance(self.tasks, Tasks) else Tasks(list(self.tasks.values()))
         return tasks.digest
+
+    @cached_property
+    def tasks_signature(self) -> str:
+        """What a mark remembers of the secrets of all declared tasks; empty without any, or without a key."""
+        tasks = self.tasks if isinstance(self.tasks, Tasks) else Tasks(list(self.tasks.values()))
+        return signed_each(self.digest_key, tasks.different_secrets()) if self.digest_key else ""
 
     def secret_digest(self, key: bytes) -> str:
         """Of the values that the service never returns, under a derived key; empty where there are none."""

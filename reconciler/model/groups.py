@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from reconciler.model.digest import digest_of
 from reconciler.model.field import Spec
-from reconciler.model.table import Normal, normalise, table, without_choices
+from reconciler.model.table import Normal, Path, normalise, table, without_choices, write_only
 from reconciler.model.task import TaskSpec
 from reconciler.model.types import MOST
 
@@ -109,6 +109,15 @@ class Group:
         """Properties of the template that depend on the item."""
         return tuple(key for key, fill in self._fill.items() if callable(fill))
 
+    @cached_property
+    def different_secrets(self) -> Sequence[dict[Path, Any]]:
+        """The values that the service never returns: of its first task, where they are the same in all of them."""
+        inside = write_only(TaskSpec, self.template)
+        if not inside or not len(self):
+            return ()
+        vary = any(path[0] in self.varying for path in inside)
+        return [write_only(TaskSpec, self.body(number)) for number in range(len(self) if vary else 1)]
+
     def at(self, number: int) -> At:
         """The item of the task *number*, counted from 0."""
         positions = []
@@ -190,6 +199,11 @@ def _written(model: type[Spec] | None, value: Any, *, plain: bool) -> Any:
     if isinstance(value, list):
         return [_written(model, item, plain=plain) for item in value]
     return value
+
+
+def secrets_of(task: Task) -> dict[Path, Any]:
+    """The values of a task that the service never returns, by path."""
+    return write_only(TaskSpec, task.body)
 
 
 class GroupTask(Task):
@@ -312,6 +326,11 @@ class Tasks(Mapping[str, Task]):
         """Of every declared task, by what the manifest says of it; it begins with that of the part which no choice of
         the service is in."""
         return digest_of(self._facts(plain=True), self._facts(plain=False))
+
+    def different_secrets(self) -> Iterator[dict[Path, Any]]:
+        """The values of tasks that the service never returns; of tasks that have the same, perhaps once."""
+        for section in self._sections:
+            yield from section.different_secrets if isinstance(section, Group) else map(secrets_of, section)
 
     def _facts(self, *, plain: bool) -> Any:
         groups = [section.facts(plain=plain) for section in self._sections if isinstance(section, Group)]
