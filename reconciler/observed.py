@@ -56,6 +56,7 @@ class Mark:
     the values written that the service never returns. *hidden* holds the prints of the names of environment settings
     that the manifest gives by reference to a secret, which the service returns in clear: whoever reads the account to
     write manifests of it knows them for secrets.
+    *passwords* holds prints of such values in the tasks that were added, or are about to be.
     *later*: the job was created without its onAllTasksComplete, which is still to be set.
     """
 
@@ -72,6 +73,7 @@ class Mark:
     store: str = ""
     retried: str = ""
     secrets: str = ""
+    passwords: str = ""
     hidden: frozenset[str] = frozenset()
     later: bool = False
 
@@ -85,6 +87,7 @@ class Mark:
             "store": self.store,
             "re": self.retried,
             "secrets": self.secrets,
+            "passwords": self.passwords,
             "hidden": "".join(sorted(self.hidden)),
             "later": "end" if self.later else "",
         }
@@ -113,6 +116,7 @@ class Mark:
             store=values.get("store", ""),
             retried=_retried(values.get("re", "")),
             secrets=values.get("secrets", ""),
+            passwords=values.get("passwords", ""),
             hidden=_prints(hidden),
             later=bool(values.get("later")),
         )

@@ -15,11 +15,12 @@ from reconciler.lifecycle import ignoring, runs
 from reconciler.lifecycle import job as job_life
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle import schedule as schedule_life
+from reconciler.lifecycle import tasks as task_life
 from reconciler.lifecycle.job_change import job_diff
 from reconciler.lifecycle.policies import policy_of
 from reconciler.lifecycle.secrets import is_drift
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
-from reconciler.lifecycle.wording import few, verb_for
+from reconciler.lifecycle.wording import counted, few, verb_for
 from reconciler.model.desired import Desired, Key, Kind, Wanted, digest
 from reconciler.model.field import ChangeKind
 from reconciler.observed import (
@@ -415,6 +416,9 @@ def _entry(wanted: Wanted | None, live: Live | None, road: tuple[Step, ...], cha
     ):
         are = f"{len(extra)} of its tasks {verb_for(len(extra), 'is')} in the account and not in the manifest"
         notes.append(f"{are}; {'it stays' if len(extra) == 1 else 'they stay'} ({few(extra)})")
+    if wanted is not None and isinstance(live, LiveJob) and (named := task_life.named_otherwise(wanted, live)):
+        keep = counted(len(named), "task", "keeps")
+        notes.append(f"displayName: {keep} the one that is there until next created ({few(named)})")
     drift = wanted is not None and live is not None and is_drift(wanted, live.mark, change.fields)
     return Entry(thing.key, thing.address, road[0], road, wanted, live, change, tuple(notes), drift)
 

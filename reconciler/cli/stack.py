@@ -125,7 +125,7 @@ def signed_by(target: "Target | Snapshot", desired: Desired) -> Desired:
         return desired
     key = derived_key(given.encode())
     objects = {
-        name: replace(wanted, signature=signed(key, wanted.secrets)) if wanted.secrets else wanted
+        name: replace(wanted, signature=signed(key, wanted.secrets), digest_key=key)
         for name, wanted in desired.objects.items()
     }
     return replace(desired, objects=objects)

@@ -118,6 +118,7 @@ def _create(wanted: Wanted, context: Context) -> Step:
         del body["onAllTasksComplete"]
     # A new job has no failed task of an earlier manifest.
     facts: dict[str, Any] = {"tasks": "" if wanted.tasks else wanted.tasks_digest, "retried": "", "later": later}
+    facts["passwords"] = wanted.tasks_signature
     if lifecycle.tasks == "ReactivateFailed":
         facts["retried"] = task_life.retry_digest(wanted)
     return Action(

@@ -18,10 +18,10 @@ from reconciler.lifecycle import tasks as task_life
 from reconciler.lifecycle.job_change import moved
 from reconciler.lifecycle.ownership import marked
 from reconciler.lifecycle.policies import of_job
-from reconciler.lifecycle.secrets import remembered, why
+from reconciler.lifecycle.secrets import knowing, remembered, why
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
 from reconciler.lifecycle.wording import counted, few
-from reconciler.model.desired import Wanted
+from reconciler.model.desired import PLAIN, Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.job import JobSpec
 from reconciler.model.table import table, whole
@@ -116,20 +116,37 @@ def _tend_tasks(wanted: Wanted, job: LiveJob, change: Change, context: Context) 
         retried = task_life.retry_digest(wanted)
     one_way = _one_way(wanted, change)
     mark = _as_set(marked(wanted, context, job.mark), one_way)
-    mark = replace(mark, tasks=wanted.tasks_digest, retried=retried)
-    if mark == job.mark and not one_way:
+    mark = replace(mark, tasks=wanted.tasks_digest, retried=retried, passwords=wanted.tasks_signature)
+    if not one_way and _is_alike(mark.tasks, job.mark.tasks) and retried == job.mark.retried:
+        # A manifest that only names what the service chose, as an imported one does, is no reason to write.
         return done
     return Action(Verb.CONFIRM_TASKS, "all tasks are in", job.guard, _body(wanted, one_way), mark, changes=one_way)
 
 
+def _is_alike(tasks: str, others: str) -> bool:
+    """Whether two digests are of tasks that differ at most in what the service may choose."""
+    return tasks[:PLAIN] == others[:PLAIN]
+
+
 def _unconfirmed(wanted: Wanted, job: LiveJob, context: Context, step: Step) -> Step:
-    """Before declared tasks are deleted, the mark no longer says that all are in: they are missed if we die then."""
+    """Before declared tasks are deleted, the mark no longer says that all are in: they are missed if we die then. So it
+    is where only what the service may choose changed in them: they are confirmed again then. Before tasks are added
+    with another secret, the mark knows it: they are not taken for changed ones if we die then."""
     assert job.mark is not None
-    takes = isinstance(step, Action) and any(name.lower() in wanted.tasks for name in step.names)
-    if not takes or not task_life.are_in(wanted, job):
+    if isinstance(step, Action) and step.verb is Verb.ADD_TASKS:
+        knows = knowing(job.mark, wanted, step.tasks)
+        if knows != job.mark:
+            mark = replace(marked(wanted, context, knows), tasks="")
+            return Action(Verb.UPDATE, "tasks are to be added with another secret", job.guard, _body(wanted, ()), mark)
+    if not isinstance(step, Action) or not _is_alike(wanted.tasks_digest, job.mark.tasks):
+        return step
+    takes = any(name.lower() in wanted.tasks for name in step.names)
+    chooses = step.verb is Verb.UPDATE_TASKS and not task_life.are_in(wanted, job)
+    if not takes and not chooses:
         return step
     mark = replace(marked(wanted, context, job.mark), tasks="")
-    return Action(Verb.UPDATE, "tasks are to be added anew", job.guard, _body(wanted, ()), mark)
+    reason = "tasks are to be added anew" if takes else "tasks are to be changed"
+    return Action(Verb.UPDATE, reason, job.guard, _body(wanted, ()), mark)
 
 
 def _retry(wanted: Wanted, job: LiveJob, context: Context) -> Action | None:

@@ -67,7 +67,8 @@ def foreign(live: Live, wanted: Wanted | None, context: Context) -> Step:
     if wanted is None or live.key in context.orphaning:
         return Done(f"{owner}: left alone")
     if live.key not in context.adopting:
-        return Blocked(f"{live.address} exists and is {owner}: remove it, adopt it, or give the manifest another name")
+        adopt = "orphan it there and adopt it" if live.mark else "adopt it"
+        return Blocked(f"{live.address} exists and is {owner}: remove it, {adopt}, or give the manifest another name")
     if live.mark is not None:
         return Blocked(f"{live.address} is {owner}: only an object of no stack can be adopted")
     if live.state in UNMARKABLE:

@@ -1,13 +1,16 @@
 """Changes of values that the service never returns: only the mark's keyed digest can tell them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Final
 
 from reconciler.diff import FieldChange
-from reconciler.model.desired import SPECS, Wanted
+from reconciler.model.desired import SPECS, Task, Wanted
 from reconciler.model.field import ChangeKind
+from reconciler.model.groups import secrets_of
+from reconciler.model.secret import EVERY, MOST_PRINTS, key_id, known_prints, secret_print
 from reconciler.model.table import MASK, change_kind
+from reconciler.model.task import TaskSpec
 from reconciler.observed import Live, Mark
 
 CHANGED: Final = f"{MASK}, changed"
@@ -27,6 +30,32 @@ def unseen(wanted: Wanted, live: Live) -> tuple[FieldChange, ...]:
     return tuple(
         FieldChange(path, MASK, CHANGED, change_kind(model, path), implicit=False) for path in sorted(wanted.secrets)
     )
+
+
+def unknown(wanted: Wanted, mark: Mark | None) -> frozenset[str]:
+    """Prints of the secrets of declared tasks that no task was added with; none where nobody can tell."""
+    known = known_prints(mark.passwords, wanted.digest_key) if mark is not None and mark.passwords else None
+    declared = known_prints(wanted.tasks_signature, wanted.digest_key) if known is not None else None
+    return declared - known if known is not None and declared is not None else frozenset()
+
+
+def unseen_of(task: Task, wanted: Wanted, unknown: Collection[str]) -> tuple[FieldChange, ...]:
+    """A change for each value of *task* that the service never returns, when it was added with other ones."""
+    secrets = secrets_of(task) if unknown else {}
+    if secret_print(wanted.digest_key, secrets) not in unknown:
+        return ()
+    return tuple(FieldChange(path, MASK, CHANGED, change_kind(TaskSpec, path), implicit=False) for path in secrets)
+
+
+def knowing(mark: Mark, wanted: Wanted, tasks: Iterable[Task]) -> Mark:
+    """The mark that knows the secrets of *tasks*, too, which are about to be added."""
+    others = unknown(wanted, mark)
+    added = others & {secret_print(wanted.digest_key, secrets_of(task)) for task in tasks} if others else others
+    if not added:
+        return mark
+    prints = (known_prints(mark.passwords, wanted.digest_key) or frozenset()) | added
+    text = EVERY if len(prints) > MOST_PRINTS else "".join(sorted(prints))
+    return replace(mark, passwords=f"{key_id(wanted.digest_key)}:{text}")
 
 
 def remembered(mark: Mark, wanted: Wanted, sent: Collection[str]) -> Mark:

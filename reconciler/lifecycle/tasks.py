@@ -10,6 +10,7 @@ from typing import overload
 
 from reconciler.diff import Change, FieldChange, diff
 from reconciler.lifecycle.policies import of_job
+from reconciler.lifecycle.secrets import unknown, unseen_of
 from reconciler.lifecycle.steps import Action, Blocked, Context, Step, Verb, Wait
 from reconciler.lifecycle.wording import SHOWN, counted, few, verb_for
 from reconciler.model import moment
@@ -55,7 +56,7 @@ def are_in(wanted: Wanted, job: LiveJob) -> bool:
 def are_settled(wanted: Wanted, job: LiveJob, context: Context) -> bool:
     """Whether the mark alone says that nothing is to be done for the tasks. It knows nothing of tasks that others
     added, so `Exact` looks every time."""
-    looks = context.check_tasks or looks_for_others(wanted)
+    looks = context.check_tasks or looks_for_others(wanted) or unknown(wanted, job.mark)
     return are_in(wanted, job) and not looks and not retries(wanted, job)
 
 
@@ -68,6 +69,7 @@ def are_listed_by_id(wanted: Wanted, job: LiveJob) -> bool:
     """Whether ids are enough for now: this manifest's tasks were being added, and some may be missing. Their content is
     compared once all are in."""
     filling = job.mark is not None and not job.mark.tasks and job.mark.spec == wanted.digest
+    filling = filling and not unknown(wanted, job.mark)
     return filling and (job.ids is None or any(id_ not in job.ids for id_ in wanted.tasks))
 
 
@@ -98,7 +100,8 @@ def next_step(wanted: Wanted, job: LiveJob, context: Context) -> Step | None:
         return None
     if job.tasks is None and job.ids is None:
         return Wait("its tasks to be listed")
-    if absent := missing(wanted, job):
+    # Tasks with another secret come first: once tasks are added with it, the mark does not tell them apart any more.
+    if (absent := missing(wanted, job)) and not _have_other_secrets(wanted, job):
         hint = DISABLED_HINT if job.state == "disabled" else ""
         reason = f"{len(absent)} of {counted(len(wanted.tasks), 'task')} {verb_for(len(absent), 'is')} not there"
         return Action(Verb.ADD_TASKS, reason, job.guard, tasks=absent, hint=hint)
@@ -107,6 +110,13 @@ def next_step(wanted: Wanted, job: LiveJob, context: Context) -> Step | None:
     if step := _changed(wanted, job, job.tasks, context):
         return step
     return _extra(wanted, job, job.tasks, context) if exact else None
+
+
+def _have_other_secrets(wanted: Wanted, job: LiveJob) -> bool:
+    """Whether a task that is there was added with other secrets than it has in the manifest."""
+    others = unknown(wanted, job.mark)
+    there = (wanted.tasks[id_] for id_ in job.tasks or () if id_ in wanted.tasks and id_ not in job.as_declared)
+    return bool(others) and any(unseen_of(task, wanted, others) for task in there)
 
 
 def _changed(wanted: Wanted, job: LiveJob, there: Mapping[str, LiveTask], context: Context) -> Step | None:
@@ -200,16 +210,25 @@ def reactivate(tasks: tuple[LiveTask, ...]) -> Action:
 def differing_tasks(wanted: Wanted, job: LiveJob) -> tuple[tuple[Task, Change], ...]:
     """Declared tasks that exist with other content."""
     found = []
+    others = unknown(wanted, job.mark)
     for id_, there in (job.tasks or {}).items():
         if id_ not in wanted.tasks or id_ in job.as_declared:
             continue
         task = wanted.tasks[id_]
-        if task.spec == there.spec:
+        if task.spec == there.spec and not others:
             continue
         change = diff(TaskSpec, task.spec, there.spec, written=normalise(TaskSpec, task.body, fill=False))
+        change = Change((*change.fields, *unseen_of(task, wanted, others)))
         if change:
             found.append((task, change))
     return tuple(found)
+
+
+def named_otherwise(wanted: Wanted, job: LiveJob) -> tuple[str, ...]:
+    """Declared tasks that go on under another display name than the manifest's, as far as the tasks were listed."""
+    differing = differing_tasks(wanted, job)
+    waiting = ((task, change) for task, change in differing if not change.of(ChangeKind.FIXED))
+    return tuple(task.name for task, change in waiting if change.of(ChangeKind.NEXT_INCARNATION))
 
 
 def predict(job: LiveJob, action: Action) -> LiveJob:

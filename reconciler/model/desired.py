@@ -6,7 +6,9 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final
 
+from reconciler.model.digest import PLAIN as PLAIN
 from reconciler.model.digest import digest as digest
+from reconciler.model.digest import digest_of
 from reconciler.model.document import JobLifecycle, PoolLifecycle, ScheduleLifecycle
 from reconciler.model.field import ChangeKind, Spec
 from reconciler.model.groups import Task as Task
@@ -15,7 +17,7 @@ from reconciler.model.job import JobSpec
 from reconciler.model.paths import parse, without
 from reconciler.model.pool import PoolSpec
 from reconciler.model.schedule import JobScheduleSpec
-from reconciler.model.secret import secret_digest
+from reconciler.model.secret import secret_digest, signed_each
 from reconciler.model.table import Normal, Path, table, without_choices
 
 
@@ -32,10 +34,6 @@ SPECS: Mapping[Kind, type[Spec]] = {
     Kind.JOB: JobSpec,
     Kind.JOB_SCHEDULE: JobScheduleSpec,
 }
-
-
-PLAIN: Final = 8
-"""So many characters of a manifest's digest say nothing of what the service may choose."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -72,7 +70,8 @@ class Wanted:
     *spec* is normalised with defaults; *written* has only what stands in the manifest, so a difference made by an
     absent line can be told; *body* is the create body in wire form without id and mark. *tasks* are by folded id,
     in the order they are declared; those of groups are made when they are looked at; empty for a pool.
-    *signature* is the keyed digest of *secrets* for the mark, empty without a key.
+    *signature* is the keyed digest of *secrets* for the mark, empty without a key; *digest_key* is that key, for the
+    secrets of the tasks.
     *secrets* are the values that the service never returns, by path in the body: they are not in *spec*, and only
     their digest tells a change. *secret_paths* are the places in *spec* and *written* that were given by reference to
     a secret: compared like any other, and shown nowhere. *hidden* are the names of environment settings, of tasks too,
@@ -89,6 +88,7 @@ class Wanted:
     tasks: Mapping[str, Task] = field(default_factory=dict, repr=False)
     secrets: Mapping[Path, Any] = field(default_factory=dict, repr=False)
     signature: str = ""
+    digest_key: bytes = field(default=b"", repr=False)
     secret_paths: frozenset[Path] = frozenset()
     hidden: frozenset[str] = frozenset()
     origin: "Wanted | None" = field(default=None, repr=False)
@@ -120,17 +120,21 @@ class Wanted:
     def digest(self) -> str:
         """Of what it asks for: tells a change of the manifest from a change made behind our back. It begins with that
         of the part which no choice of the service is in."""
-        plain = without_choices(SPECS[self.key.kind], self.asked)
-        return digest(plain)[:PLAIN] + digest(self.asked)[PLAIN:]
+        return digest_of(without_choices(SPECS[self.key.kind], self.asked), self.asked)
 
     @cached_property
     def tasks_digest(self) -> str:
-        """Of every declared task: in the mark it says that all of them were confirmed."""
+        """Of every declared task: in the mark it says that all of them were confirmed. It begins like `digest`."""
         if self.origin is not None:
             return self.origin.tasks_digest
-        if isinstance(self.tasks, Tasks):
-            return self.tasks.digest
-        return digest({task.id: task.spec for task in self.tasks.values()})
+        tasks = self.tasks if isinstance(self.tasks, Tasks) else Tasks(list(self.tasks.values()))
+        return tasks.digest
+
+    @cached_property
+    def tasks_signature(self) -> str:
+        """What a mark remembers of the secrets of all declared tasks; empty without any, or without a key."""
+        tasks = self.tasks if isinstance(self.tasks, Tasks) else Tasks(list(self.tasks.values()))
+        return signed_each(self.digest_key, tasks.different_secrets()) if self.digest_key else ""
 
     def secret_digest(self, key: bytes) -> str:
         """Of the values that the service never returns, under a derived key; empty where there are none."""

@@ -13,9 +13,9 @@ from itertools import accumulate
 from math import prod
 from typing import Any, Final, Protocol, TypeAlias
 
-from reconciler.model.digest import digest
+from reconciler.model.digest import digest_of
 from reconciler.model.field import Spec
-from reconciler.model.table import Normal, normalise, table
+from reconciler.model.table import Normal, Path, normalise, table, without_choices, write_only
 from reconciler.model.task import TaskSpec
 from reconciler.model.types import MOST
 
@@ -109,6 +109,15 @@ class Group:
         """Properties of the template that depend on the item."""
         return tuple(key for key, fill in self._fill.items() if callable(fill))
 
+    @cached_property
+    def different_secrets(self) -> Sequence[dict[Path, Any]]:
+        """The values that the service never returns: of its first task, where they are the same in all of them."""
+        inside = write_only(TaskSpec, self.template)
+        if not inside or not len(self):
+            return ()
+        vary = any(path[0] in self.varying for path in inside)
+        return [write_only(TaskSpec, self.body(number)) for number in range(len(self) if vary else 1)]
+
     def at(self, number: int) -> At:
         """The item of the task *number*, counted from 0."""
         positions = []
@@ -136,11 +145,12 @@ class Group:
             self._latest = (number, normalise(TaskSpec, self.body(number)))
         return self._latest[1]
 
-    @cached_property
-    def facts(self) -> Any:
-        """What makes its tasks what they are, as JSON. The first spec stands for the defaults of this version."""
+    def facts(self, *, plain: bool) -> Any:
+        """What makes its tasks what they are, as JSON; *plain*, without what the service may choose. The first spec
+        stands for the defaults of this version."""
         parameters = [[name, values.facts()] for name, values in self.parameters.items()]
-        return [parameters, _written(TaskSpec, self.template), self.spec(0)]
+        first = without_choices(TaskSpec, self.spec(0)) if plain else self.spec(0)
+        return [parameters, _written(TaskSpec, self.template, plain=plain), first]
 
     def _compiled(self, value: Any) -> Any:
         """*value* itself where it holds no reference, else a function that fills the references in."""
@@ -173,7 +183,7 @@ class Group:
         return lambda at: values.text(at[index], field)
 
 
-def _written(model: type[Spec] | None, value: Any) -> Any:
+def _written(model: type[Spec] | None, value: Any, *, plain: bool) -> Any:
     """A template as JSON, its references told apart from text that looks like them, without what the service never
     returns: a digest without a key must not tell anything about a secret."""
     if isinstance(value, Template):
@@ -182,13 +192,18 @@ def _written(model: type[Spec] | None, value: Any) -> Any:
         fields = table(model) if model is not None else {}
         pairs = ((key, item, fields.get(key)) for key, item in value.items())
         return {
-            key: _written(field.below if field else None, item)
+            key: _written(field.below if field else None, item, plain=plain)
             for key, item, field in pairs
-            if not (field and field.write_only)
+            if not (field and (field.write_only or (plain and field.service_chosen)))
         }
     if isinstance(value, list):
-        return [_written(model, item) for item in value]
+        return [_written(model, item, plain=plain) for item in value]
     return value
+
+
+def secrets_of(task: Task) -> dict[Path, Any]:
+    """The values of a task that the service never returns, by path."""
+    return write_only(TaskSpec, task.body)
 
 
 class GroupTask(Task):
@@ -308,9 +323,21 @@ class Tasks(Mapping[str, Task]):
 
     @cached_property
     def digest(self) -> str:
-        """Of every declared task."""
-        groups = [section.facts for section in self._sections if isinstance(section, Group)]
+        """Of every declared task, by what the manifest says of it; it begins with that of the part which no choice of
+        the service is in."""
+        return digest_of(self._facts(plain=True), self._facts(plain=False))
+
+    def different_secrets(self) -> Iterator[dict[Path, Any]]:
+        """The values of tasks that the service never returns; of tasks that have the same, perhaps once."""
+        for section in self._sections:
+            yield from section.different_secrets if isinstance(section, Group) else map(secrets_of, section)
+
+    def _facts(self, *, plain: bool) -> Any:
+        groups = [section.facts(plain=plain) for section in self._sections if isinstance(section, Group)]
         listed = {
-            task.id: task.spec for section in self._sections if not isinstance(section, Group) for task in section
+            task.id: without_choices(TaskSpec, task.spec) if plain else task.spec
+            for section in self._sections
+            if not isinstance(section, Group)
+            for task in section
         }
-        return digest([listed, groups] if groups else listed)
+        return [listed, groups] if groups else listed

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
 from pydantic import Field, model_validator
@@ -12,6 +12,9 @@ from pydantic_core import PydanticCustomError
 from reconciler.model.field import Spec
 from reconciler.model.table import Path
 
+PRINT: Final = 6
+MOST_PRINTS: Final = 16
+EVERY: Final = "*"
 _KEY: Final = b"reconciler secret digest key v1"
 _KEY_ID: Final = b"reconciler secret digest key id v1"
 
@@ -66,6 +69,28 @@ def signed(key: bytes, secrets: Mapping[Path, Any]) -> str:
     """What a mark remembers of *secrets*: `KEYID:DIGEST`; empty without secrets."""
     digest = secret_digest(key, secrets)
     return f"{key_id(key)}:{digest}" if digest else ""
+
+
+def signed_each(key: bytes, several: Iterable[Mapping[Path, Any]]) -> str:
+    """What a mark remembers of the secrets of tasks: `KEYID:` and a print for each different set of values, or
+    `KEYID:*` where these are too many; empty without secrets."""
+    prints = {secret_print(key, secrets) for secrets in several if secrets}
+    if not prints:
+        return ""
+    return f"{key_id(key)}:{EVERY if len(prints) > MOST_PRINTS else ''.join(sorted(prints))}"
+
+
+def secret_print(key: bytes, secrets: Mapping[Path, Any]) -> str:
+    """A few characters by which a mark knows the secrets of a task again; empty without secrets."""
+    return secret_digest(key, secrets)[:PRINT]
+
+
+def known_prints(remembered: str, key: bytes) -> frozenset[str] | None:
+    """The prints that a mark remembers. None: nobody can tell, for there are none, too many, or of another key."""
+    id_, _, prints = remembered.partition(":")
+    if id_ != key_id(key) or not prints or prints == EVERY:
+        return None
+    return frozenset(prints[at : at + PRINT] for at in range(0, len(prints), PRINT))
 
 
 def is_changed(remembered: str, key: bytes, secrets: Mapping[Path, Any]) -> bool | None:

@@ -10,6 +10,7 @@ from reconciler.lifecycle.job import next_step, predict
 from reconciler.lifecycle.ownership import KEPT
 from reconciler.lifecycle.runs import run_digest
 from reconciler.lifecycle.steps import Action, Blocked, Consents, Context, Done, Policy, Step, Verb, Wait
+from reconciler.model.desired import PLAIN, Wanted
 from reconciler.observed import LiveJob, Mark, TaskCounts
 
 
@@ -705,3 +706,38 @@ def test_a_confirmed_task_is_missed_when_we_die_between_its_deletion_and_its_ret
     assert second.verb == "delete-tasks"
     died = replace(live, mark=first.mark, tasks={"t1": there["t1"]})
     assert said(next_step(wanted, died, world.context)) == "add-tasks"
+
+
+def test_a_manifest_that_names_what_the_service_chose_is_nothing_to_confirm(world: Any) -> None:
+    wanted = world.job(tasks=("t1",))
+    said = Mark("s", wanted.digest[:PLAIN] + "@" * PLAIN, wanted.tasks_digest[:PLAIN] + "@" * PLAIN)
+    live = world.live_job(wanted, mark=said, tasks={"t1": world.live_task(wanted.tasks["t1"])})
+    assert next_step(wanted, live, world.context) == Done("as its manifest says")
+
+
+def test_tasks_with_another_secret_are_replaced_whatever_dies_in_between(world: Any) -> None:
+    def declared(password: str) -> Wanted:
+        registry = {"registryServer": "r.example", "username": "u", "password": password}
+        made = [world.task(name, containerSettings={"imageName": "i", "registry": registry}) for name in ("t1", "t2")]
+        job = world.job(life={"tasks": "Replace"})
+        return replace(job, tasks={task.id: task for task in made}, digest_key=b"key")
+
+    before, wanted = declared("one"), declared("two")
+    mark = Mark("s", before.digest, before.tasks_digest, passwords=before.tasks_signature)
+    there = {id_: world.live_task(task) for id_, task in before.tasks.items()}
+    live = world.live_job(wanted, mark=mark, tasks=there)
+    assert next_step(before, live, world.context) == Done("as its manifest says")
+    steps = []
+    while isinstance(step := next_step(wanted, live, world.context), Action):
+        steps.append((step.verb, step.names))
+        killed = step.names == ("t1", "t2")  # after the first of them
+        live = replace(live, tasks={"t2": there["t2"]}) if killed else predict(wanted, live, step)
+    assert steps == [
+        (Verb.UPDATE, ()),
+        (Verb.DELETE_TASKS, ("t1", "t2")),
+        (Verb.DELETE_TASKS, ("t2",)),
+        (Verb.UPDATE, ()),
+        (Verb.ADD_TASKS, ()),
+        (Verb.CONFIRM_TASKS, ()),
+    ]
+    assert live.mark.passwords == wanted.tasks_signature

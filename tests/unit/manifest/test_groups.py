@@ -354,3 +354,13 @@ def test_memory_grows_with_ids_not_with_tasks(loaded: Load) -> None:
     tracemalloc.stop()
     assert kept / count < 400
     assert after - kept < 200_000
+
+
+def test_secrets_of_a_group_are_looked_at_once_where_they_do_not_vary(loaded: Load) -> None:
+    registry = "containerSettings: {imageName: i, registry: {registryServer: r, username: u, password: '%s'}}"
+    more = ", " + registry % "hush"
+    same = job(loaded(group("{n: {range: {first: 1, last: 3}}}", "t${item.n}", more=more)))
+    assert len(list(same.tasks.different_secrets())) == 1  # type: ignore[attr-defined]
+    more = ", " + registry % "hush-${item.n}"
+    each = job(loaded(group("{n: {range: {first: 1, last: 3}}}", "t${item.n}", more=more)))
+    assert len(list(each.tasks.different_secrets())) == 3  # type: ignore[attr-defined]
