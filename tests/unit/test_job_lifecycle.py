@@ -12,6 +12,7 @@ from reconciler.lifecycle.runs import run_digest
 from reconciler.lifecycle.steps import Action, Blocked, Consents, Context, Done, Policy, Step, Verb, Wait
 from reconciler.model.desired import Key, Kind
 from reconciler.observed import LiveJob, Mark, TaskCounts
+from reconciler.reading import for_decisions
 
 
 def said(step: Step) -> str:
@@ -729,3 +730,14 @@ def test_a_confirmed_task_is_missed_when_we_die_between_its_deletion_and_its_ret
     assert second.verb == "delete-tasks"
     died = replace(live, mark=first.mark, tasks={"t1": there["t1"]})
     assert said(next_step(wanted, died, world.context)) == "add-tasks"
+
+
+def test_what_a_completed_job_did_is_read_where_only_a_changed_secret_ends_it(world: Any) -> None:
+    wanted = world.job()
+    password = {("jobPreparationTask", "containerSettings", "registry", "password"): "new"}
+    changed = replace(wanted, secrets=password, signature="key:new")
+    mark = Mark("s", wanted.digest, wanted.tasks_digest, secrets="key:old")
+    live = world.live_job(wanted, "completed", mark=mark)
+    observed = world.observed(live)
+    assert for_decisions(world.desired(changed), observed, world.context).runs == {live.key}
+    assert for_decisions(world.desired(replace(changed, signature="key:old")), observed, world.context).runs == set()
