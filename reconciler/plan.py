@@ -223,7 +223,8 @@ def _children(entry: Entry, context: Context) -> dict[Key, Entry]:
         return {}
     reason, leaving = leaving_children(entry.wanted, entry.live, context)
     # Its policies say what becomes of the schedule: of them, only that of a failed release is its jobs', too.
-    policy = replace(context.policy(entry.live), keep=False, orphan=False)
+    policy = policy_of(entry.wanted) if entry.wanted is not None else context.policy(entry.live)
+    policy = replace(policy, keep=False, orphan=False)
     found = {}
     for job in leaving:
         freed = replace(context, prunes=True, removal=reason, policies={**context.policies, job.key: policy})

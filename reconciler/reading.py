@@ -108,7 +108,7 @@ def _history(wanted: Wanted | None, schedule: LiveSchedule) -> set[Key]:
 def _may_go(wanted: Wanted | None, job: LiveJob, context: Context) -> bool:
     if wanted is None:
         return context.removes(job.key)
-    return wanted.spec != job.spec or (job.key, job.guard.born) in context.consents.replace
+    return isinstance(job_change.replacement(wanted, job, job_change.job_diff(wanted, job), context), str)
 
 
 def for_watching(desired: Desired, observed: Observed) -> Reading:

@@ -98,14 +98,7 @@ class FolderStore:
         """Give the store its name, unless it has one."""
         with _told(f"name the store {self._folder}"):
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            written = _written(self._folder, secrets.token_hex(4))
-            try:
-                os.link(written, self._folder / "store-id")  # fails where another process was first
-                _flush(self._folder)
-            except FileExistsError:
-                pass  # the name that is there counts
-            finally:
-                written.unlink()
+            _put_first(_written(self._folder, secrets.token_hex(4)), self._folder / "store-id")
 
     async def ledger(self) -> Ledger:
         """What is remembered; an empty ledger without a name where nothing was ever written."""
@@ -181,13 +174,13 @@ class FolderStore:
             _flush(place.parent)
 
     async def keep_receipt(self, receipt: Receipt) -> Evidence:
-        """Keep a receipt. It is on the disk, whole, when this returns."""
+        """Keep a receipt. It is on the disk, whole, when this returns; the first of an incarnation stays: who comes
+        later may find that the job, and the files of its nodes, are deleted by now."""
         text = json.dumps(receipt.content(), indent=2)
         with _told(f"write the receipts in {self._folder}"):
             place = self._receipt_path(receipt.key, receipt.born)
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _written(place.parent, text + "\n").replace(place)
-            _flush(place.parent)
+            _put_first(_written(place.parent, text + "\n"), place)
             return self._evidence(receipt.key, receipt.born)
 
     def _path(self, key: Key) -> Path:
@@ -220,6 +213,17 @@ def _written(folder: Path, text: str | bytes) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return Path(name)
+
+
+def _put_first(written: Path, place: Path) -> None:
+    """Give a new file its name, unless another process was first: then what is there counts."""
+    try:
+        os.link(written, place)
+        _flush(place.parent)
+    except FileExistsError:
+        pass
+    finally:
+        written.unlink()
 
 
 def _flush(folder: Path) -> None:

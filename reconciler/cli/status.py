@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reconciler.cli.stack import Target
     from reconciler.ledger import Evidence
     from reconciler.model.desired import Desired, Key
-    from reconciler.observed import LiveJob, Observed
+    from reconciler.observed import Debt, LiveJob, LivePool, Observed
 
 
 def add(commands: Any) -> None:
@@ -52,10 +52,12 @@ def _is_address(text: str) -> bool:
     from reconciler.model.desired import Kind
 
     kind, slash, name = text.partition("/")
-    if Path(text).exists() or not slash or not name or "/" in name or kind in ("", ".", "..") or Path(kind).exists():
+    if Path(text).exists() or not slash or not name or "/" in name:
         return False
     if kind in set(Kind):
         return True
+    if kind in ("", ".", "..") or Path(kind).exists():
+        return False
     found = f"found {text!r}: no file, and {kind!r} is no kind{near_address(text)}"
     raise UsageError(f"expected manifests, or an address ({KINDS}), {found}")
 
@@ -156,10 +158,27 @@ async def _pool(there: "Account", name: str, _: "Target") -> int:
     print(f"{pool.address}: {_detail(pool)}")
     for text in pool.resize_errors:
         print(f"! resize: {text}")
+    if Kind.JOB in observed.unread:
+        print(f"! the account's jobs could not be listed ({observed.unread[Kind.JOB]}): what nodes owe is not known")
     nodes = await there.nodes(pool)
     if nodes:
-        print("\n" + table(("NODE", "STATE"), [(node.id, node.state) for node in nodes]))
+        debts = await _debts(there, observed, pool)
+        owed = [", ".join(f"job/{debt.name}" for debt in debts if node.id in debt.nodes) for node in nodes]
+        rows = [(node.id, node.state, jobs) for node, jobs in zip(nodes, owed, strict=True)]
+        print("\n" + table(("NODE", "STATE", "OWES RELEASE TO" if any(owed) else ""), rows))
     return 0
+
+
+async def _debts(there: "Account", observed: "Observed", pool: "LivePool") -> "tuple[Debt, ...]":
+    """Releases that the nodes of a pool owe, to jobs of whichever stack or of none."""
+    from reconciler.executor.snapshot import read_details
+    from reconciler.observed import debts_on
+    from reconciler.reading import Reading
+
+    jobs = (job for job in observed.jobs.values() if job.pool == pool.key)
+    releasing = frozenset(job.key for job in jobs if job.releases and job.state != "completed")
+    observed = await read_details(there, observed, Reading(runs=releasing))
+    return debts_on(pool, observed.jobs)
 
 
 async def _schedule(there: "Account", name: str, _: "Target") -> int:

@@ -49,7 +49,9 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
             if key in reading.runs and there.nodes is None:
                 there = replace(there, nodes=await reader.node_runs(there))
         except Missing:
-            return replace(there, nodes=()) if key in reading.runs else there  # gone by now: nothing is owed any more
+            # Gone by now: nothing is owed any more. What a completed one did is not known, so no receipt says it.
+            paid = key in reading.runs and there.state != "completed"
+            return replace(there, nodes=()) if paid else there
         return there
 
     async def pool(key: Key) -> LivePool:

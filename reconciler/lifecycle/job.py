@@ -22,7 +22,7 @@ from reconciler.lifecycle import forecast, job_upkeep, release, runs
 from reconciler.lifecycle import tasks as task_life
 from reconciler.lifecycle.job_change import job_diff, replacement
 from reconciler.lifecycle.ownership import given, marked, stays
-from reconciler.lifecycle.policies import of_job
+from reconciler.lifecycle.policies import of_job, policy_of
 from reconciler.lifecycle.replacement import is_asked, refused
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
 from reconciler.lifecycle.wording import counted, verb_for
@@ -47,15 +47,15 @@ def next_step(wanted: Wanted | None, live: LiveJob | None, context: Context) -> 
         case None, None:
             return runs.unwanted(context)
         case None, LiveJob(state="terminating") as job if context.is_stuck(job):
-            return stays(job, context) or _end(job, context.removal, context)
-        case Wanted(), LiveJob(state="terminating") as job if context.is_stuck(job) and is_asked(job, context):
-            return _end(job, "asked for by --replace", context)
+            return stays(job, context) or _end(None, job, context.removal, context)
+        case Wanted() as spec, LiveJob(state="terminating") as job if context.is_stuck(job) and is_asked(job, context):
+            return _end(spec, job, "asked for by --replace", context)
         case _, LiveJob(state="terminating"):
             return Wait(release.waited_for(live), release.bound(live))
         case _, LiveJob(state="deleting"):
             return Wait("the service to forget it")
         case None, LiveJob() as job:
-            return stays(job, context) or _end(job, context.removal, context)
+            return stays(job, context) or _end(None, job, context.removal, context)
         case Wanted() as spec, None:
             return _create(spec, context)
         case Wanted() as spec, LiveJob() as job if job.state in UNFINISHED:
@@ -66,7 +66,7 @@ def next_step(wanted: Wanted | None, live: LiveJob | None, context: Context) -> 
             return Blocked(f"in a state this version does not know: {live.state if live else 'none'}")
 
 
-def _end(job: LiveJob, reason: str, context: Context) -> Step:
+def _end(wanted: Wanted | None, job: LiveJob, reason: str, context: Context) -> Step:
     """The road of every job that goes: terminate, then (once it is completed) delete.
 
     With force (--dangerous-force, and nothing else) the service does not wait for nodes to end the job, and a job whose
@@ -76,7 +76,7 @@ def _end(job: LiveJob, reason: str, context: Context) -> Step:
     if job.state in UNFINISHED:
         reason += FORCED if force else ""
         return Action(Verb.TERMINATE, reason, job.guard, {"terminateReason": TERMINATE_REASON}, force=force)
-    policy = context.policy(job)
+    policy = context.policy(job) if wanted is None else policy_of(wanted)
     kept = context.ledger.receipts.get((job.key, job.guard.born))
     capture = "" if kept else policy.capture
     gone = Action(Verb.DELETE, reason, job.guard, receipt=job.nodes or (), capture=capture)
@@ -130,7 +130,7 @@ def _tend(wanted: Wanted, job: LiveJob, context: Context) -> Step:
     """An unfinished job that its manifest names."""
     if of_job(wanted).state == "Completed":
         reason = "its manifest says lifecycle.state: Completed"
-        return refused(wanted, job, context) or _end(job, reason, context)
+        return refused(wanted, job, context) or _end(wanted, job, reason, context)
     change = job_diff(wanted, job)
     match replacement(wanted, job, change, context):
         case Blocked() as forbidden:
@@ -152,7 +152,7 @@ def _make_way(wanted: Wanted, job: LiveJob, reason: str, context: Context) -> St
             return Wait(f"its {what} to end (lifecycle.replace: WhenIdle)")
         if running and job.key not in context.consents.task_loss:
             return Blocked(f"{reason}; it would kill {what}", f"--allow-task-loss {job.address}")
-    return _end(job, reason, context)
+    return _end(wanted, job, reason, context)
 
 
 def _look_back(wanted: Wanted, job: LiveJob, context: Context) -> Step:
@@ -162,7 +162,7 @@ def _look_back(wanted: Wanted, job: LiveJob, context: Context) -> Step:
         return refused(wanted, job, context) or _expire(wanted, job, context) or done
     reason = replacement(wanted, job, job_diff(wanted, job), context)
     if reason is not None:
-        return _end(job, reason, context) if isinstance(reason, str) else reason
+        return _end(wanted, job, reason, context) if isinstance(reason, str) else reason
     absent = () if task_life.are_in(wanted, job) else task_life.missing(wanted, job)
     if absent:
         return Blocked(
@@ -178,7 +178,7 @@ def _expire(wanted: Wanted, job: LiveJob, context: Context) -> Step | None:
     reason = runs.expiry(wanted, job, context)
     if reason is None or not isinstance(reason, str):
         return reason
-    step = _end(job, reason, context)
+    step = _end(wanted, job, reason, context)
     if not isinstance(step, Action) or step.verb is not Verb.DELETE:
         return step
     return replace(step, run=runs.entry_of(wanted, job, context))

@@ -54,3 +54,8 @@ def test_only_some_of_very_many_are_named(desk: Any) -> None:
         desk.simulation.request("POST", "/jobs", {"id": f"j{number}", "poolInfo": {"poolId": "x"}})
     said = desk.run("status", "job/nothing-like-it").err
     assert "the account has job/j0, job/j1, job/j2, job/j3, job/j4 and 4 more" in said
+
+
+def test_an_address_is_one_beside_a_folder_of_its_kind(filled: Any) -> None:
+    (filled.folder.parent / "job").mkdir()
+    assert filled.run("status", "job/nightly").out.splitlines()[2].startswith("job/nightly: active")

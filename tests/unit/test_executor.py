@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import Denied, Rejected
+from reconciler.errors import Denied, Missing, Rejected
 from reconciler.executor import End, Result, Run, Settings, approve, look
 from reconciler.ledger import Ledger
 from reconciler.lifecycle.steps import Action, Context
@@ -103,6 +103,19 @@ def test_what_is_no_longer_blocked_is_for_the_next_plan(world: Any) -> None:
     result = run(world.desired(), account, world.context)
     assert (result.end, account.sent, dict(result.failures)) == (End.IN_PROGRESS, [], {})
     assert result.waiting == ("pool/p was blocked when the plan was approved, and now needs: delete",)
+
+
+def test_a_job_that_somebody_deletes_before_its_results_were_read_leaves_no_empty_receipt(world: Any) -> None:
+    class Emptied(Account):
+        async def node_runs(self, job: LiveJob) -> tuple[NodeRun, ...]:
+            raise Missing("read what its nodes did", "not found")
+
+    account = Emptied([world.observed(world.live_job(world.job(), "completed"))])
+    observed = asyncio.run(look(account, world.desired(), world.context, watch=False))
+    assert not list(make_plan(world.desired(), observed, world.context).ready())
+    gone = Emptied([*account.looks, world.observed()])
+    result = run(world.desired(), gone, world.context)
+    assert (result.end, gone.sent, dict(result.failures)) == (End.SETTLED, [], {})
 
 
 @pytest.mark.parametrize("seen", ["terminating", "deleting"])

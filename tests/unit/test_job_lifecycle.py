@@ -10,8 +10,9 @@ from reconciler.lifecycle.job import next_step, predict
 from reconciler.lifecycle.ownership import KEPT
 from reconciler.lifecycle.runs import run_digest
 from reconciler.lifecycle.steps import Action, Blocked, Consents, Context, Done, Policy, Step, Verb, Wait
-from reconciler.model.desired import PLAIN, Wanted
+from reconciler.model.desired import PLAIN, Key, Kind, Wanted
 from reconciler.observed import LiveJob, Mark, TaskCounts
+from reconciler.reading import for_decisions
 
 
 def said(step: Step) -> str:
@@ -337,6 +338,29 @@ def test_the_manifests_policy_wins_over_what_the_mark_remembers(world: Any) -> N
     assert said(next_step(None, live, keeping)) == "done"
     freed = replace(world.context, policies={live.key: Policy(keep=False)})
     assert said(next_step(None, replace(live, mark=Mark("s", keep=True)), freed)) == "terminate"
+
+
+@pytest.mark.parametrize(
+    ("life", "spec", "consents"),
+    [
+        ({"ttlAfterCompletion": {"failure": "PT1H"}}, {}, Consents()),
+        ({}, {"jobReleaseTask": {"commandLine": "another"}}, Consents()),
+        ({}, {}, Consents(replace=frozenset({(Key.of(Kind.JOB, "j"), "t0")}))),
+    ],
+    ids=["expires", "is replaced", "is replaced on request"],
+)
+def test_a_completed_job_goes_as_its_manifest_says_and_not_as_its_mark_remembers(
+    world: Any, life: dict[str, Any], spec: dict[str, Any], consents: Consents
+) -> None:
+    ended = {"ended": "2026-01-01T00:00:00Z", "counts": TaskCounts(), "nodes": (world.ran(release=3),)}
+    context = replace(world.context, now="2026-01-02T00:00:00Z", consents=consents)
+    hold, delete = {"onReleaseFailure": "Hold"}, {"onReleaseFailure": "Delete", "captureLogs": "Always"}
+    holding = world.live_job(world.job(), "completed", mark=Mark("s", hold=True, capture="Never"), **ended)
+    step = next_step(world.job(life={**life, **delete}, **spec), holding, context)
+    assert isinstance(step, Action)
+    assert (step.verb, step.capture) == (Verb.DELETE, "Always")
+    freed = replace(holding, mark=Mark("s", hold=False))
+    assert said(next_step(world.job(life={**life, **hold}, **spec), freed, context)) == "write-receipt"
 
 
 RUNNING = TaskCounts(running=2)
@@ -741,3 +765,14 @@ def test_tasks_with_another_secret_are_replaced_whatever_dies_in_between(world: 
         (Verb.CONFIRM_TASKS, ()),
     ]
     assert live.mark.passwords == wanted.tasks_signature
+
+
+def test_what_a_completed_job_did_is_read_where_only_a_changed_secret_ends_it(world: Any) -> None:
+    wanted = world.job()
+    password = {("jobPreparationTask", "containerSettings", "registry", "password"): "new"}
+    changed = replace(wanted, secrets=password, signature="key:new")
+    mark = Mark("s", wanted.digest, wanted.tasks_digest, secrets="key:old")
+    live = world.live_job(wanted, "completed", mark=mark)
+    observed = world.observed(live)
+    assert for_decisions(world.desired(changed), observed, world.context).runs == {live.key}
+    assert for_decisions(world.desired(replace(changed, signature="key:old")), observed, world.context).runs == set()

@@ -210,3 +210,12 @@ def test_a_replacement_that_would_not_be_created_is_refused(world: Any) -> None:
     context = replace(world.context, consents=Consents(replace=frozenset({(wanted.key, "t0")})))
     for state in ("active", "completed"):
         assert isinstance(next_step(wanted, world.live_schedule(wanted, state), context), Blocked)
+
+
+def test_the_jobs_of_a_schedule_go_as_its_manifest_says_and_not_as_its_mark_remembers(world: Any) -> None:
+    wanted = world.schedule(life={"onReleaseFailure": "Delete", "captureLogs": "Always"})
+    live = world.live_schedule(wanted, "completed", mark=Mark("s", wanted.digest, capture="Never"))
+    context = replace(world.context, consents=Consents(replace=frozenset({(live.key, "t0")})))
+    failed = child(world, 1, "completed", nodes=(world.ran(release=1),))
+    (action,) = make_plan(world.desired(wanted), world.observed(live, failed), context).entries[failed.key].actions
+    assert (action.verb, action.capture) == (Verb.DELETE, "Always")

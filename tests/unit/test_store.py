@@ -146,6 +146,16 @@ def test_logs_stand_beside_their_receipt_and_nowhere_else(tmp_path: Path) -> Non
     assert len(files(tmp_path)) == 3
 
 
+def test_the_first_receipt_of_an_incarnation_stays(tmp_path: Path) -> None:
+    """Of two processes that both found the job completed, the second finds the files of its nodes deleted."""
+    first = asyncio.run(store(tmp_path).keep_receipt(RECEIPT))
+    before = Path(first.receipt).read_bytes()
+    late = replace(RECEIPT, nodes=(), logs=(Log("n1/release/stderr.txt", missing="not found"),))
+    assert asyncio.run(store(tmp_path).keep_receipt(late)) == first
+    assert Path(first.receipt).read_bytes() == before
+    assert [path.name for path in (tmp_path).rglob(".new-*")] == []
+
+
 def test_incarnations_have_receipts_of_their_own(tmp_path: Path) -> None:
     for born in (BORN, "2031-01-01T00:00:00Z"):
         asyncio.run(store(tmp_path).keep_receipt(replace(RECEIPT, born=born)))
