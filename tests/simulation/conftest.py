@@ -1,5 +1,5 @@
-"""States of the stacks for the simulation: a small one, whose runs are quick, a large one with everything in it, and one
-about single nodes."""
+"""States of the stacks for the simulation: a small one, whose runs are quick, a large one with everything in it, and
+one about single nodes."""
 
 import os
 from collections.abc import Mapping
