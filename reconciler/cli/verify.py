@@ -52,15 +52,24 @@ def _verify(arguments: argparse.Namespace, desired: "Desired", which: str) -> in
     runs: dict[str, int] = {}
     states: set[int] = set()
     told: dict[str, None] = {}
-    for found in examine(desired, range(arguments.seeds)):
-        runs[found.road] = runs.get(found.road, 0) + 1
-        states |= found.verdict.states
-        if found.verdict.broken:
-            print(f"A promise was broken.\n\n{found}")
-            return 1
-        told |= dict.fromkeys(found.verdict.told)
-        _show(arguments, runs)
-    _show(arguments, {})
+    releases = 0
+    try:
+        for found in examine(desired, range(arguments.seeds)):
+            runs[found.road] = runs.get(found.road, 0) + 1
+            states |= found.verdict.states
+            releases += found.verdict.releases
+            if found.verdict.broken:
+                print(f"A promise was broken.\n\n{found}")
+                return 1
+            told |= dict.fromkeys(found.verdict.told)
+            _show(runs)
+    except KeyboardInterrupt:
+        _show({})
+        print(
+            f"{sum(runs.values())} runs were made, and no promise was broken in any of them; that is not all of them."
+        )
+        raise
+    _show({})
     for road, count in runs.items():
         print(f"{road}: {count} runs")
     if told:
@@ -69,11 +78,12 @@ def _verify(arguments: argparse.Namespace, desired: "Desired", which: str) -> in
         print(f"  {sentence}")
     if len(told) > LONGEST:
         print(f"  and {len(told) - LONGEST} more")
-    print(f"\nNo second release reachable; {len(states)} states, {len(READINGS)} readings of how a job ends.")
+    ran = f"{releases} releases" if releases else "no release task ran in any of them"
+    print(f"\nNo second release reachable; {ran}, {len(states)} states, {len(READINGS)} readings of how a job ends.")
     return 0
 
 
-def _show(arguments: argparse.Namespace, runs: dict[str, int]) -> None:
+def _show(runs: dict[str, int]) -> None:
     """The count while it goes on, on a terminal."""
     if not sys.stderr.isatty():
         return

@@ -1,6 +1,6 @@
-"""What `reconciler verify` does: a death around every change of apply, of a replacement of each job and of destroy; two
-or three processes and somebody in the portal, by seeds; and that under every reading of what no source settles about
-the end of a job."""
+"""What `reconciler verify` does: a death around every change of apply, of a replacement of each job and schedule and
+of destroy; two or three processes and somebody in the portal, by seeds; and that under every reading of what no source
+settles about the end of a job."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Final
 
 from reconciler.emulator.switches import Switches
 from reconciler.errors import ReconcilerError
-from reconciler.model.desired import Desired
+from reconciler.model.desired import Desired, Kind
 from reconciler.verify import crashes, states
 from reconciler.verify.process import Order
 from reconciler.verify.seeds import Verdict, play
@@ -47,9 +47,11 @@ def examine(desired: Desired, seeds: Sequence[int]) -> Iterator[Finding]:
     """Every run, as it is made. Raises NotSimulatedError when the first of them is refused."""
     before = states.small(desired)
     after = states.successor(before)
+    # A changed schedule takes its changes as it is; it is made anew on request alone.
+    anew = frozenset(key for key in before.objects if key.kind is Kind.JOB_SCHEDULE)
     roads = {
         "apply": [Order(before)],
-        "replace": [Order(before, work=True), Order(after)],
+        "replace": [Order(before, work=True), Order(after, replace=anew)],
         "destroy": [Order(before, work=True), Order(before, destroys=True)],
     }
     for name, orders in roads.items():

@@ -51,6 +51,8 @@ class Verdict:
     story: Story
     requests: int
     states: frozenset[int]
+    releases: int = 0
+    """Runs of release tasks: where there was none, nothing was shown about any."""
 
     def __str__(self) -> str:
         """The counter-example, for people."""
@@ -112,7 +114,7 @@ class Stage:
         self.account.close()
         seen = self.witness
         broken, told = tuple(dict.fromkeys(seen.broken)), tuple(dict.fromkeys(seen.told))
-        return Verdict(name, broken, told, self.story, self.requests, frozenset(seen.states))
+        return Verdict(name, broken, told, self.story, self.requests, frozenset(seen.states), seen.release_runs)
 
 
 def play(

@@ -27,6 +27,7 @@ from reconciler.verify.wire import Request
 PORTAL: Final = "portal"
 UP: Final = frozenset({"idle", "running", "offline"})
 ENDING: Final = frozenset({"delete", "terminate"})
+GOING: Final = frozenset({"terminating", "deleting"})
 TAKING: Final = frozenset({"resize", "removenodes", "reboot", "reimage"})
 UNGUARDED: Final = frozenset({"addtaskcollection", "updateproperties", "disableautoscale", "nodes"})
 """Requests that take no condition (REST reference): a fresh look just before is all there can be."""
@@ -201,7 +202,9 @@ class Witness:
         }
 
     def _on_taking(self, who: str, pool: Pool, request: Request, parts: list[str]) -> list[str]:
-        """Nodes are taken away, or what is on them: none may owe the release of a job."""
+        """Nodes are taken away, or what is on them: none may owe the release of a job. What is on a node outlives a
+        restart, which does harm only where a release is under way or due, and would begin anew (REST reference 6.1)."""
+        restarts = parts[-1] == "reboot"
         body: dict[str, Any] = orjson.loads(request.content) if request.content else {}
         nodes = list(self.world.nodes_of_pool[pool.key].values())
         if "nodes" in parts:
@@ -217,7 +220,7 @@ class Witness:
         for node in nodes:
             for here in self.world.attendances_of_node.get(node.key, {}).values():
                 job = self.world.jobs[here.job]
-                if not _owes(job, here) or here.preparation is None:
+                if not _owes(job, here) or here.preparation is None or (restarts and job.state not in GOING):
                     continue
                 sentence = f"{who} took node {node.id}, which owed the release of job/{job.id}"
                 if (here.preparation.end or 0) > self.looked.get(who, 0):

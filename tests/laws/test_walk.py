@@ -381,10 +381,9 @@ def test_a_story_is_told_line_by_line() -> None:
         "    0. at first: job 1 active (release: a owed); node a; pool active to 1",
         "    1. the job ends by itself: job 1 terminating (release: a owed); node a; pool active to 1",
         "    2. reconciler 1 lists the account: job 1 terminating (release: a owed); node a; pool active to 1",
-        "    3. reconciler 1 reads what the nodes did: job 1 terminating (release: a owed); node a; pool active to 1",
-        "    4. reconciler 1 reads the nodes and decides to delete (the job): "
+        "    3. reconciler 1 reads what the nodes did and decides to delete (the job): "
         "job 1 terminating (release: a owed); node a; pool active to 1",
-        "    5. reconciler 1 sends delete (the job): job 1 deleting (release: a cut); node a; pool active to 1",
+        "    4. reconciler 1 sends delete (the job): job 1 deleting (release: a cut); node a; pool active to 1",
     ]
 
 

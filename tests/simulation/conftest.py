@@ -1,4 +1,5 @@
-"""States of two stacks for the simulation: a small one, whose runs are quick, and a large one with everything in it."""
+"""States of the stacks for the simulation: a small one, whose runs are quick, a large one with everything in it, and
+one about single nodes."""
 
 import os
 from collections.abc import Mapping
@@ -19,9 +20,11 @@ def load(folder: Path) -> Desired:
 
 
 @pytest.fixture(scope="session")
-def stacks() -> Mapping[str, tuple[Desired, Desired]]:
-    """The state before and after a change that replaces what can be replaced, by the size of the stack."""
-    return {size: (load(HERE / size / "before"), load(HERE / size / "after")) for size in ("small", "large")}
+def stacks() -> Mapping[str, tuple[Desired, ...]]:
+    """The state before and after a change that replaces what can be replaced, by the size of the stack; and those of a
+    pool that loses nodes and has them restarted or reimaged."""
+    names = {"small": ("before", "after"), "large": ("before", "after"), "nodes": ("before", "restarted", "reimaged")}
+    return {stack: tuple(load(HERE / stack / name) for name in states) for stack, states in names.items()}
 
 
 @pytest.fixture(scope="session")

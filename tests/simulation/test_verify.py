@@ -1,5 +1,7 @@
 """`reconciler verify` as a user runs it, with fewer readings than it has."""
 
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from reconciler.azure import Account
 from reconciler.cli.main import main
 from reconciler.errors import Rejected
 from reconciler.lifecycle.steps import Action
-from reconciler.model.desired import Key
+from reconciler.model.desired import Desired, Key
 from reconciler.observed import Observed
 from reconciler.verify import exploration
 
@@ -25,8 +27,44 @@ def test_manifests_whose_road_holds_are_told_so(capsys: pytest.CaptureFixture[st
     assert main(["verify", str(HERE / "small/before"), "--seeds", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["apply: 9 runs", "replace: 11 runs"]
-    assert lines[-1].startswith("No second release reachable; ")
-    assert lines[-1].endswith(" states, 2 readings of how a job ends.")
+    said = re.fullmatch(
+        r"No second release reachable; (\d+) releases, (\d+) states, 2 readings of how a job ends.", lines[-1]
+    )
+    assert said is not None
+    assert int(said[1]) > 40
+
+
+def test_it_is_said_that_there_was_no_release(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (HERE / "small/before/all.yaml").read_text("utf-8")
+    (tmp_path / "all.yaml").write_text(text.replace("  jobReleaseTask: {commandLine: release}\n", ""))
+    assert main(["verify", str(tmp_path), "--seeds", "0"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("No second release reachable; no release task ran in any of them, ")
+
+
+def test_a_schedule_is_made_anew_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A changed one is not: its change is for its next run."""
+    text = (HERE / "large/before/all.yaml").read_text("utf-8")
+    documents = [text for text in text.split("---\n") if "kind: Job\n" not in text]
+    (tmp_path / "all.yaml").write_text("---\n".join(documents))
+    assert main(["verify", str(tmp_path), "--seeds", "0"]) == 0
+    road = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("replace: "))
+    assert int(road.split()[1]) > 7
+
+
+def test_an_interrupted_run_says_how_far_it_came(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def examine(desired: Desired, seeds: Sequence[int]) -> Iterator[exploration.Finding]:
+        yield next(exploration_examine(desired, seeds))
+        raise KeyboardInterrupt
+
+    exploration_examine = exploration.examine
+    monkeypatch.setattr(exploration, "examine", examine)
+    assert main(["verify", str(HERE / "small/before")]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == "1 runs were made, and no promise was broken in any of them; that is not all of them.\n"
+    assert shown.err.endswith("Interrupted.\n")
 
 
 def test_a_counter_example_is_a_story(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
