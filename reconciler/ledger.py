@@ -17,8 +17,8 @@ Result: TypeAlias = Literal["success", "failure"]
 class Entry:
     """A job that ended and was removed after its time to live.
 
-    *run_digest* is of the fields that a new run takes, *tasks_digest* of the declared tasks; *born* and *ended* are
-    the service's times, ISO 8601 UTC.
+    *run_digest* is of the fields that a new run takes, *tasks_digest* of what is fixed in the declared
+    tasks; *born* and *ended* are the service's times, ISO 8601 UTC.
     """
 
     stack: str

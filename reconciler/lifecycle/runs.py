@@ -50,7 +50,7 @@ def before_a_new_one(wanted: Wanted, context: Context) -> Step | None:
         return Done(GONE + ("" if same else "; its manifest changed since (lifecycle.runPolicy: Once)"))
     if run.run_digest != run_digest(wanted):
         return Action(Verb.FORGET, "a fixed field changed: a new run")
-    if run.tasks_digest != wanted.tasks_digest:
+    if run.tasks_digest != wanted.tasks_run_digest:
         return Blocked(f"it {GONE}, and its declared tasks are others by now", f"--replace {wanted.address}")
     return Done(GONE)
 
@@ -129,7 +129,7 @@ def entry_of(wanted: Wanted, job: LiveJob, context: Context) -> ledger.Entry:
         job.key,
         job.name,
         run_digest(wanted),
-        wanted.tasks_digest,
+        wanted.tasks_run_digest,
         job.guard.born,
         job.ended,
         result_of(job),

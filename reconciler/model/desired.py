@@ -127,14 +127,21 @@ class Wanted:
         """Of every declared task: in the mark it says that all of them were confirmed. It begins like `digest`."""
         if self.origin is not None:
             return self.origin.tasks_digest
-        tasks = self.tasks if isinstance(self.tasks, Tasks) else Tasks(list(self.tasks.values()))
-        return tasks.digest
+        return self._tasks.digest
+
+    @property
+    def tasks_run_digest(self) -> str:
+        """Of what is fixed in every declared task: what the ledger remembers of a run."""
+        return self._tasks.run_digest
+
+    @property
+    def _tasks(self) -> Tasks:
+        return self.tasks if isinstance(self.tasks, Tasks) else Tasks(list(self.tasks.values()))
 
     @cached_property
     def tasks_signature(self) -> str:
         """What a mark remembers of the secrets of all declared tasks; empty without any, or without a key."""
-        tasks = self.tasks if isinstance(self.tasks, Tasks) else Tasks(list(self.tasks.values()))
-        return signed_each(self.digest_key, tasks.different_secrets()) if self.digest_key else ""
+        return signed_each(self.digest_key, self._tasks.different_secrets()) if self.digest_key else ""
 
     def secret_digest(self, key: bytes) -> str:
         """Of the values that the service never returns, under a derived key; empty where there are none."""

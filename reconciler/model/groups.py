@@ -6,15 +6,15 @@ somebody looks at them. The digest of a group is made of its template and its pa
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from math import prod
 from typing import Any, Final, Protocol, TypeAlias
 
-from reconciler.model.digest import digest_of
-from reconciler.model.field import Spec
+from reconciler.model.digest import digest, digest_of
+from reconciler.model.field import ChangeKind, Spec
 from reconciler.model.table import Normal, Path, normalise, table, without_choices, write_only
 from reconciler.model.task import TaskSpec
 from reconciler.model.types import MOST
@@ -145,12 +145,12 @@ class Group:
             self._latest = (number, normalise(TaskSpec, self.body(number)))
         return self._latest[1]
 
-    def facts(self, *, plain: bool) -> Any:
-        """What makes its tasks what they are, as JSON; *plain*, without what the service may choose. The first spec
-        stands for the defaults of this version."""
+    def facts(self, names: Collection[str], *, plain: bool) -> Any:
+        """What makes these properties of its tasks what they are, as JSON; *plain*, without what the service may
+        choose. The first spec stands for the defaults of this version."""
         parameters = [[name, values.facts()] for name, values in self.parameters.items()]
-        first = without_choices(TaskSpec, self.spec(0)) if plain else self.spec(0)
-        return [parameters, _written(TaskSpec, self.template, plain=plain), first]
+        template = {name: value for name, value in self.template.items() if name in names}
+        return [parameters, _written(TaskSpec, template, plain=plain), _part(self.spec(0), names, plain=plain)]
 
     def _compiled(self, value: Any) -> Any:
         """*value* itself where it holds no reference, else a function that fills the references in."""
@@ -181,6 +181,11 @@ class Group:
             return part
         values, index, field = self.parameters[part.parameter], self._position[part.parameter], part.field
         return lambda at: values.text(at[index], field)
+
+
+def _part(spec: Normal, names: Collection[str], *, plain: bool) -> Normal:
+    part = without_choices(TaskSpec, spec) if plain else spec
+    return {name: value for name, value in part.items() if name in names}
 
 
 def _written(model: type[Spec] | None, value: Any, *, plain: bool) -> Any:
@@ -325,17 +330,24 @@ class Tasks(Mapping[str, Task]):
     def digest(self) -> str:
         """Of every declared task, by what the manifest says of it; it begins with that of the part which no choice of
         the service is in."""
-        return digest_of(self._facts(plain=True), self._facts(plain=False))
+        every = table(TaskSpec)
+        return digest_of(self._facts(every, plain=True), self._facts(every, plain=False))
+
+    @cached_property
+    def run_digest(self) -> str:
+        """Of what is fixed in every declared task: where it changed, others were run than are declared."""
+        fixed = [name for name, field in table(TaskSpec).items() if field.change is ChangeKind.FIXED]
+        return digest(self._facts(fixed, plain=True))
 
     def different_secrets(self) -> Iterator[dict[Path, Any]]:
         """The values of tasks that the service never returns; of tasks that have the same, perhaps once."""
         for section in self._sections:
             yield from section.different_secrets if isinstance(section, Group) else map(secrets_of, section)
 
-    def _facts(self, *, plain: bool) -> Any:
-        groups = [section.facts(plain=plain) for section in self._sections if isinstance(section, Group)]
+    def _facts(self, names: Collection[str], *, plain: bool) -> Any:
+        groups = [section.facts(names, plain=plain) for section in self._sections if isinstance(section, Group)]
         listed = {
-            task.id: without_choices(TaskSpec, task.spec) if plain else task.spec
+            task.id: _part(task.spec, names, plain=plain)
             for section in self._sections
             if not isinstance(section, Group)
             for task in section

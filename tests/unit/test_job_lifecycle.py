@@ -496,7 +496,7 @@ def test_an_object_of_nobody_is_adopted_when_it_is_asked_for(
 
 
 def past(wanted: Any, **facts: Any) -> Entry:
-    run = Entry("s", wanted.key, "j", run_digest(wanted), wanted.tasks_digest, "t0", "t1", "success")
+    run = Entry("s", wanted.key, "j", run_digest(wanted), wanted.tasks_run_digest, "t0", "t1", "success")
     return replace(run, **facts)
 
 

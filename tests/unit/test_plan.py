@@ -290,7 +290,7 @@ def test_a_job_that_is_removed_after_its_time_is_not_created_again_in_the_same_p
 
 def test_a_run_whose_manifest_is_gone_is_forgotten(world: Any) -> None:
     wanted = world.job()
-    run = Entry("s", wanted.key, "j", run_digest(wanted), wanted.tasks_digest, "t0", "t1", "success")
+    run = Entry("s", wanted.key, "j", run_digest(wanted), wanted.tasks_run_digest, "t0", "t1", "success")
     context = replace(world.context, ledger=Ledger({wanted.key: run}))
     assert roads(make_plan(world.desired(), world.observed(), context)) == {"job/j": "forget its run"}
     assert roads(make_plan(world.desired(wanted), world.observed(), context)) == {}
@@ -311,7 +311,7 @@ def test_an_adopted_object_knows_its_manifest_whatever_differed(world: Any) -> N
 
 def test_a_source_without_any_object_forgets_no_run_without_consent(world: Any) -> None:
     wanted = world.job()
-    run = Entry("s", wanted.key, "j", run_digest(wanted), wanted.tasks_digest, "t0", "t1", "success")
+    run = Entry("s", wanted.key, "j", run_digest(wanted), wanted.tasks_run_digest, "t0", "t1", "success")
     context = replace(world.context, ledger=Ledger({wanted.key: run}))
     plan = make_plan(world.desired(), world.observed(), context)
     assert "--allow-deletes 1" in (too_much(plan, world.desired(), None) or "")

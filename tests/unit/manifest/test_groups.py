@@ -364,3 +364,15 @@ def test_secrets_of_a_group_are_looked_at_once_where_they_do_not_vary(loaded: Lo
     more = ", " + registry % "hush-${item.n}"
     each = job(loaded(group("{n: {range: {first: 1, last: 3}}}", "t${item.n}", more=more)))
     assert len(list(each.tasks.different_secrets())) == 3  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("tasks", ["tasks:\n- {id: t, commandLine: x%s}\n", "group"])
+def test_a_run_is_another_one_where_what_is_fixed_in_tasks_changed(loaded: Load, tasks: str) -> None:
+    """Not for a display name, nor for a constraint: tasks that ran would have run just so."""
+
+    def run(more: str) -> str:
+        listed = JOB + tasks % more if "%s" in tasks else group("{n: {values: [1]}}", "t${item.n}", more=more)
+        return job(loaded(listed)).tasks_run_digest
+
+    assert run("") == run(", displayName: shown") == run(", constraints: {maxTaskRetryCount: 2}")
+    assert run("") != run(", requiredSlots: 2")
