@@ -8,6 +8,7 @@ from reconciler.azure import connect
 from reconciler.emulator import Simulation
 from reconciler.errors import Moved
 from reconciler.lifecycle.steps import Action, Verb
+from reconciler.model.desired import Key, Kind
 from reconciler.observed import Guard, LiveNode, Mark
 
 POOL = {
@@ -71,3 +72,14 @@ async def test_a_node_that_was_taken_off_meanwhile_stays_in_the_mark(batch: Simu
     with pytest.raises(Moved, match="was taken off scheduling meanwhile"):
         await send(batch, "pool", Action(Verb.CHOOSE_NODES, "", guard(batch, "/pools/p"), mark=Mark("s")))
     assert batch.request("GET", "/pools/p").body["metadata"][0]["value"] == str(chosen)
+
+
+async def test_a_job_that_somebody_else_made_first_is_not_taken_for_our_own_create(batch: Simulation) -> None:
+    """Not even another run of ours: its nonce is another one."""
+    action = Action(Verb.CREATE, "", body={"id": "j", "poolInfo": {"poolId": "p"}}, mark=Mark("s"))
+    batch.request("POST", "/pools", POOL)
+    async with connect(batch.endpoint, batch.account, batch.key, use_proxies=False) as account:
+        await account.send(Key.of(Kind.JOB, "j"), "j", action)
+        with pytest.raises(Moved) as refused:
+            await account.send(Key.of(Kind.JOB, "j"), "j", action)
+    assert refused.value.code == "JobExists"

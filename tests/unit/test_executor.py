@@ -9,8 +9,10 @@ import pytest
 
 from reconciler.errors import Denied, Missing, Rejected
 from reconciler.executor import End, Result, Run, Settings, approve, look
+from reconciler.executor.execution import Execution
 from reconciler.ledger import Ledger
-from reconciler.lifecycle.steps import Action, Context
+from reconciler.lifecycle.runs import entry_of
+from reconciler.lifecycle.steps import Action, Context, Verb
 from reconciler.model.desired import Desired, Key
 from reconciler.observed import LiveJob, LiveNode, LivePool, NodeRun, Observed, TaskCounts
 from reconciler.plan import make_plan
@@ -252,3 +254,31 @@ def test_nodes_are_not_taken_by_a_look_that_came_late(world: Any) -> None:
     account = Slow([world.observed(pool), world.observed(pool), world.observed(pool, begun)])
     result = run(world.desired(), account, world.context, paper)
     assert (result.end, account.sent) == (End.BLOCKED, [])
+
+
+def test_what_was_approved_for_one_incarnation_is_not_done_to_the_next(world: Any) -> None:
+    ours = world.live_job(world.job(jobPreparationTask=None, jobReleaseTask=None), "active")
+    successor = replace(ours, guard=replace(ours.guard, born="t1"))
+    account = Account([world.observed(ours), world.observed(successor)])
+    result = run(world.desired(), account, world.context)
+    assert (result.end, account.sent) == (End.FAILED, [])
+    assert "it changed since the plan was approved" in str(result.failures)
+
+
+def test_a_run_is_written_down_before_its_job_is_deleted(world: Any) -> None:
+    done: list[str] = []
+
+    class Store(Paper):
+        async def record(self, run: object) -> None:
+            done.append("written down")
+
+    class Sends(Account):
+        async def send(self, key: Key, name: str, action: Action) -> None:
+            done.append(action.verb)
+
+    paper, account, wanted = Store(), Sends([]), world.job()
+    live = world.live_job(wanted, "completed", counts=TaskCounts(succeeded=1))
+    (entry,) = make_plan(world.desired(), world.observed(live), world.context).entries.values()
+    action = Action(Verb.DELETE, "", live.guard, run=entry_of(wanted, live, world.context))
+    asyncio.run(Execution(account, account, paper, paper, paper, paper, "s").carry_out(entry, action))
+    assert done == ["written down", Verb.DELETE]
