@@ -61,6 +61,8 @@ def _with_nodes_back(pool: LivePool, step: Step) -> Step:
 
 
 def _delete(pool: LivePool, context: Context) -> Step:
+    if pool.state != "active":  # never destroy by default
+        return Blocked(f"in a state this version does not know: {pool.state}")
     return debts.any_node(context) or Action(Verb.DELETE, context.removal, pool.guard)
 
 

@@ -77,6 +77,8 @@ def _end(schedule: LiveSchedule, reason: str, context: Context) -> Step:
     """The road of every schedule that goes."""
     if schedule.state == "active":
         return Action(Verb.DISABLE, reason, schedule.guard)
+    if schedule.state not in ("disabled", "completed", "terminating"):  # never destroy by default
+        return Blocked(f"in a state this version does not know: {schedule.state}")
     if schedule.children:
         names = few([job.name for job in schedule.children])
         unfinished = any(job.releases for job in schedule.unfinished)

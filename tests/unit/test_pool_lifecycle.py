@@ -40,6 +40,14 @@ def test_a_failed_resize_is_told_and_is_no_news_once_the_nodes_are_there(world: 
     assert problems(replace(short, current=2)) == ()
 
 
+def test_a_pool_in_a_state_that_this_version_does_not_know_is_left_as_it_is(world: Any) -> None:
+    wanted = world.pool()
+    live = world.live_pool(wanted, "hibernating")
+    blocked = Blocked("in a state this version does not know: hibernating")
+    assert next_step(None, live, world.context) == blocked
+    assert next_step(wanted, live, world.context) == blocked
+
+
 def nodes(*states: str, booted: str = "") -> tuple[LiveNode, ...]:
     """Nodes n1, n2, ... in these states; offline ones are off scheduling, running ones run a task."""
     switch = {"offline": "disabled"}
