@@ -5,10 +5,20 @@ from typing import Any
 
 import pytest
 
-from reconciler.lifecycle.pool import next_step, predict, problems
-from reconciler.lifecycle.steps import Action, Blocked, Consents, Done, Wait
+from reconciler.lifecycle.pool import (
+    formula_to_try,
+    needs_nodes,
+    next_step,
+    notes,
+    outwait,
+    pool_diff,
+    predict,
+    problems,
+)
+from reconciler.lifecycle.pool_forecast import LATER
+from reconciler.lifecycle.steps import Action, Blocked, Consents, Done, Policy, Step, Verb, Wait
 from reconciler.model.desired import Key, Kind
-from reconciler.observed import Debt, LiveNode, LivePool, Mark, Tenant
+from reconciler.observed import Debt, Guard, LiveNode, LivePool, Mark, Tenant
 
 JOB = Key.of(Kind.JOB, "j")
 
@@ -417,3 +427,196 @@ def test_a_missing_target_takes_no_nodes_away_whatever_else_changes(world: Any) 
     step = next_step(wanted, world.live_pool(world.pool()), world.context)
     assert isinstance(step, Blocked)
     assert "targetDedicatedNodes is 2 and no line of the manifest speaks of it" in step.reason
+
+
+STOPPED = Action(Verb.STOP_RESIZE, "a resize to 3 dedicated nodes is pending", Guard("0x1", "t0"))
+UNTIL = Wait("the pending resize to end", "up to PT7M")
+
+
+@pytest.mark.parametrize(
+    ("allocation", "targets", "goal", "removing", "step"),
+    [
+        ("resizing", 3, 2, False, STOPPED),
+        ("resizing", 3, 4, False, STOPPED),
+        ("stopping", 3, 2, False, UNTIL),
+        # Nodes are being removed by name, which lowers the target by and by: that goes on.
+        ("resizing", 3, 2, True, UNTIL),
+        ("resizing", 3, 4, True, STOPPED),
+    ],
+)
+def test_a_pending_resize_is_let_end_where_it_leads_to_the_goal_and_else_stopped(
+    world: Any, allocation: str, targets: int, goal: int, removing: bool, step: Step
+) -> None:
+    live = world.live_pool(world.pool(targetDedicatedNodes=targets, resizeTimeout="PT7M"), allocation=allocation)
+    live = aside(live, "n1") if removing else live
+    wanted = world.pool(targetDedicatedNodes=goal, resizeTimeout="PT7M")
+    assert next_step(wanted, live, world.context) == step
+
+
+def test_how_long_a_resize_may_take_is_told_where_nothing_says_it(world: Any) -> None:
+    spec = {key: value for key, value in world.pool().spec.items() if key != "resizeTimeout"}
+    live = world.live_pool(world.pool(), spec=spec, allocation="stopping")
+    step = next_step(world.pool(targetDedicatedNodes=3), live, world.context)
+    assert step == Wait("the pending resize to end", "up to PT15M")
+
+
+WITH_START = {"startTask": {"commandLine": "prepare"}}
+EMPTY = {"targetDedicatedNodes": 0}
+
+
+@pytest.mark.parametrize(
+    ("spec", "facts", "needed"),
+    [
+        ({}, {}, False),
+        ({"targetDedicatedNodes": 3}, {}, False),
+        ({"targetDedicatedNodes": 1}, {}, True),
+        ({}, {"current": 3}, True),  # the last resize did not take them all
+        (WITH_START, {}, True),
+        ({"applicationPackageReferences": [{"applicationId": "a", "version": "1"}]}, {}, True),
+        ({"metadata": [{"name": "a", "value": "1"}]}, {}, False),
+        (FORMULA, {}, True),
+        ({"vmSize": "Standard_D4s_v3"}, {}, True),
+        ({}, {"mark": Mark("s", written=WRITTEN)}, True),
+        (EMPTY, {"mark": Mark("s", written=WRITTEN)}, False),
+        ({}, {"mark": Mark("s", aside=frozenset({"abc"}))}, True),
+        ({"targetDedicatedNodes": 1}, {"state": "deleting"}, False),
+        ({"targetDedicatedNodes": 1}, {"stack": "other"}, False),
+        ({"targetDedicatedNodes": 1}, {"stack": None}, False),
+    ],
+)
+def test_single_nodes_are_looked_at_where_one_may_go_or_restart(
+    world: Any, spec: dict[str, Any], facts: dict[str, Any], needed: bool
+) -> None:
+    live = world.live_pool(world.pool(**(EMPTY if spec is EMPTY else {})), **facts)
+    assert needs_nodes(world.pool(**spec), live, world.context) is needed
+
+
+def test_a_formula_in_force_needs_no_look_at_nodes(world: Any) -> None:
+    wanted = world.pool(**FORMULA)
+    live = world.live_pool(world.pool(), spec={**wanted.spec, "targetDedicatedNodes": 1}, current=2)
+    assert not needs_nodes(wanted, live, world.context)
+
+
+def test_single_nodes_are_looked_at_where_their_pool_goes(world: Any) -> None:
+    live = world.live_pool(world.pool())
+    assert needs_nodes(None, live, world.context)
+    assert not needs_nodes(None, None, world.context)
+    staying = replace(world.context, prunes=False)
+    assert not needs_nodes(None, live, staying)
+    assert needs_nodes(None, live, replace(staying, removing=frozenset({live.key})))
+    assert not needs_nodes(None, live, replace(world.context, policies={live.key: Policy(orphan=True)}))
+    asked = replace(world.context, consents=Consents(replace=frozenset({(live.key, "t0")})))
+    assert needs_nodes(world.pool(), live, asked)
+
+
+@pytest.mark.parametrize(
+    ("formula", "facts", "tried"),
+    [
+        ("$TargetDedicatedNodes = 2;", {}, "$TargetDedicatedNodes = 2;"),
+        ("$TargetDedicatedNodes = 1;", {}, None),
+        ("$TargetDedicatedNodes = 2;", {"state": "deleting"}, None),
+        ("$TargetDedicatedNodes = 2;", {"stack": "other"}, None),
+        ("$TargetDedicatedNodes = 2;", {"fixed": True}, None),
+        (None, {}, None),
+    ],
+)
+def test_a_changed_formula_is_evaluated_on_a_pool_of_ours_that_scales_already(
+    world: Any, formula: str | None, facts: dict[str, Any], tried: str | None
+) -> None:
+    fixed = facts.pop("fixed", False)
+    live = world.live_pool(
+        world.pool(), **({} if fixed else {"spec": {**world.pool(**FORMULA).spec, **EMPTY}}), **facts
+    )
+    wanted = world.pool(**{**FORMULA, "autoScaleFormula": formula}) if formula else world.pool()
+    assert formula_to_try(wanted, live, world.context) == tried
+    assert formula_to_try(None, live, world.context) is None
+
+
+@pytest.mark.parametrize(
+    ("states", "life", "noted"),
+    [
+        (("idle",), "None", ("1 node keeps the start task and packages it has until it restarts",)),
+        (("idle", "rebooting"), "None", ("2 nodes keep the start task and packages they have until they restart",)),
+        (("unusable",), "None", ()),
+        (("idle",), "RebootIdle", ()),
+    ],
+)
+def test_nodes_that_a_change_does_not_reach_are_told_before_it_is_made(
+    world: Any, states: tuple[str, ...], life: str, noted: tuple[str, ...]
+) -> None:
+    wanted = world.pool(life={"nodeRollout": life}, **WITH_START)
+    live = world.live_pool(world.pool(), members=nodes(*states))
+    assert notes(wanted, live, pool_diff(wanted, live)) == noted
+    # Where the pool has to be emptied for the change, no node is left that keeps anything.
+    other = world.pool(life={"nodeRollout": life}, vmSize="Standard_D4s_v3", **WITH_START)
+    assert notes(other, live, pool_diff(other, live)) == ()
+
+
+@pytest.mark.parametrize(
+    ("count", "noted"),
+    [
+        (1, "1 of 3 nodes runs an old start task or packages until it restarts (n1)"),
+        (2, "2 of 3 nodes run an old start task or packages until they restart (n1, n2)"),
+    ],
+)
+def test_nodes_that_a_change_did_not_reach_are_told_until_they_restart(world: Any, count: int, noted: str) -> None:
+    wanted = world.pool()
+    members = tuple(replace(node, booted=OLD if at < count else NEW) for at, node in enumerate(nodes(*["idle"] * 3)))
+    live = world.live_pool(wanted, members=members, mark=Mark("s", wanted.digest, written=WRITTEN))
+    assert notes(wanted, live, pool_diff(wanted, live)) == (noted,)
+    evaluated = replace(live, evaluated="$TargetDedicatedNodes=3")
+    assert notes(wanted, evaluated, pool_diff(wanted, live)) == (
+        noted,
+        "its formula, evaluated now: $TargetDedicatedNodes=3",
+    )
+    assert notes(None, live, pool_diff(wanted, live)) == ()
+
+
+# Forecasts
+
+
+def test_switched_nodes_are_forecast_one_by_one(world: Any) -> None:
+    idle, running, off = nodes("idle", "running", "offline")
+    live = world.live_pool(world.pool(), members=(idle, running, off))
+    drained = predict(None, live, Action(Verb.DISABLE_SCHEDULING, "", nodes=("n2",)))
+    assert drained == replace(live, members=(idle, replace(running, scheduling="disabled"), off))
+    back = predict(None, live, Action(Verb.ENABLE_SCHEDULING, "", nodes=("n1", "n3")))
+    assert back == replace(live, members=(idle, running, replace(off, scheduling="enabled", state="idle")))
+    busy = replace(running, scheduling="disabled")
+    back = predict(None, replace(live, members=(busy,)), Action(Verb.ENABLE_SCHEDULING, "", nodes=("n2",)))
+    assert back == replace(live, members=(running,))
+
+
+def test_a_shrink_is_forecast_to_its_end_whichever_turn_it_is(world: Any) -> None:
+    spot = tuple(replace(node, id=f"s{node.id}", dedicated=False) for node in nodes("idle", "idle"))
+    members = (*nodes("idle", "idle", "idle"), *spot)
+    before = world.pool(targetDedicatedNodes=3, targetLowPriorityNodes=2)
+    live = world.live_pool(before, members=members, current=5, spot=2)
+    after = world.pool(targetDedicatedNodes=1, targetLowPriorityNodes=2)
+    changes = pool_diff(after, live).fields
+    gone = predict(after, live, Action(Verb.REMOVE_NODES, "", nodes=("n1",), changes=changes))
+    left = (members[1], *spot)
+    assert gone == replace(live, members=left, current=3, spot=2, spec=after.spec, allocation="resizing")
+    # What was lowered before leaves no change: the targets say how many stay.
+    late = replace(live, spec=after.spec)
+    assert predict(after, late, Action(Verb.REMOVE_NODES, "", nodes=("n1", "n2"))) == replace(
+        gone, members=(members[2], *spot)
+    )
+    waited = outwait(gone)
+    assert waited == replace(live, members=left, current=3, spot=2, spec=after.spec, nodes={"idle": 3})
+
+
+def test_a_rollout_is_forecast_to_its_end_whichever_turn_it_is(world: Any) -> None:
+    mark = Mark("s", written=WRITTEN)
+    old, old_too, broken = nodes("offline", "idle", "unusable", booted=OLD)
+    new = replace(nodes("idle", booted=NEW)[0], id="n9")
+    live = world.live_pool(world.pool(), members=(old, old_too, broken, new), mark=mark)
+    then = predict(None, live, Action(Verb.REBOOT_NODES, "", nodes=("n1",)))
+    restarting = replace(old, state="rebooting", booted=LATER)
+    assert then == replace(live, members=(restarting, replace(old_too, booted=LATER), broken, new))
+    waited = outwait(replace(then, members=(restarting, replace(new, state="running", running=2), broken)))
+    assert waited is not None
+    assert waited.members == (replace(restarting, state="offline"), new, broken)
+    assert predict(None, replace(live, mark=None), Action(Verb.REIMAGE_NODES, "", nodes=("n1",))) == replace(
+        live, mark=None, members=(restarting, old_too, broken, new)
+    )
