@@ -510,23 +510,21 @@ def test_single_nodes_are_looked_at_where_their_pool_goes(world: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("formula", "facts", "tried"),
+    ("formula", "state", "stack", "scales", "tried"),
     [
-        ("$TargetDedicatedNodes = 2;", {}, "$TargetDedicatedNodes = 2;"),
-        ("$TargetDedicatedNodes = 1;", {}, None),
-        ("$TargetDedicatedNodes = 2;", {"state": "deleting"}, None),
-        ("$TargetDedicatedNodes = 2;", {"stack": "other"}, None),
-        ("$TargetDedicatedNodes = 2;", {"fixed": True}, None),
-        (None, {}, None),
+        ("$TargetDedicatedNodes = 2;", "active", "s", True, "$TargetDedicatedNodes = 2;"),
+        ("$TargetDedicatedNodes = 1;", "active", "s", True, None),
+        ("$TargetDedicatedNodes = 2;", "deleting", "s", True, None),
+        ("$TargetDedicatedNodes = 2;", "active", "other", True, None),
+        ("$TargetDedicatedNodes = 2;", "active", "s", False, None),
+        (None, "active", "s", True, None),
     ],
 )
 def test_a_changed_formula_is_evaluated_on_a_pool_of_ours_that_scales_already(
-    world: Any, formula: str | None, facts: dict[str, Any], tried: str | None
+    world: Any, formula: str | None, state: str, stack: str, scales: bool, tried: str | None
 ) -> None:
-    fixed = facts.pop("fixed", False)
-    live = world.live_pool(
-        world.pool(), **({} if fixed else {"spec": {**world.pool(**FORMULA).spec, **EMPTY}}), **facts
-    )
+    there = {**world.pool(**FORMULA).spec, **EMPTY} if scales else world.pool().spec
+    live = world.live_pool(world.pool(), state, stack=stack, spec=there)
     wanted = world.pool(**{**FORMULA, "autoScaleFormula": formula}) if formula else world.pool()
     assert formula_to_try(wanted, live, world.context) == tried
     assert formula_to_try(None, live, world.context) is None
