@@ -285,7 +285,7 @@ def test_what_the_ledger_says_of_a_job_that_is_gone(
     world: Any, life: dict[str, str], facts: dict[str, str], consent: bool, step: Step
 ) -> None:
     wanted = world.job(tasks=("t1",), life=life)
-    run = Entry("s", wanted.key, "j", run_digest(wanted), wanted.tasks_digest, "t0", "t1", "success")
+    run = Entry("s", wanted.key, "j", run_digest(wanted), wanted.tasks_run_digest, "t0", "t1", "success")
     consents = Consents(replace=frozenset({(wanted.key, "t0")}) if consent else frozenset())
     context = replace(world.context, run=replace(run, **facts), consents=consents)
     assert next_step(wanted, None, context) == step
@@ -317,7 +317,7 @@ def test_a_job_whose_time_is_over_is_removed_and_remembered(world: Any) -> None:
     wanted = world.job(tasks=("t1",), life=LIVES)
     live = ended(world, wanted)
     later = replace(world.context, now="2030-01-02T12:00:00Z")
-    run = Entry("s", live.key, "j", run_digest(wanted), wanted.tasks_digest, "t0", ENDED, "success")
+    run = Entry("s", live.key, "j", run_digest(wanted), wanted.tasks_run_digest, "t0", ENDED, "success")
     reason = f"completed {ENDED}; ttlAfterCompletion.success: P1D is over"
     gone = Action(Verb.DELETE, reason, GUARD, receipt=live.nodes, run=run, capture="OnFailure")
     assert next_step(wanted, live, later) == gone
@@ -376,11 +376,17 @@ def test_a_job_is_not_removed_by_a_ledger_that_another_run_would_not_find(world:
 # Others' objects
 
 
-@pytest.mark.parametrize(("stack", "owner"), [(None, "not marked as any stack's"), ("other", "owned by stack 'other'")])
-def test_an_object_of_others_is_named_with_its_owner(world: Any, stack: str | None, owner: str) -> None:
+@pytest.mark.parametrize(
+    ("stack", "owner", "adopt"),
+    [
+        (None, "not marked as any stack's", "adopt it"),
+        ("other", "owned by stack 'other'", "orphan it there and adopt it"),
+    ],
+)
+def test_an_object_of_others_is_named_with_its_owner(world: Any, stack: str | None, owner: str, adopt: str) -> None:
     wanted = world.job()
     live = world.live_job(wanted, stack=stack)
-    refused = f"job/j exists and is {owner}: remove it, adopt it, or give the manifest another name"
+    refused = f"job/j exists and is {owner}: remove it, {adopt}, or give the manifest another name"
     assert next_step(None, live, world.context) == Done(f"{owner}: left alone")
     assert next_step(wanted, live, world.context) == Blocked(refused)
     leaving = replace(world.context, orphaning=frozenset({live.key}))
