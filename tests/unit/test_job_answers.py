@@ -376,7 +376,13 @@ def test_a_job_is_not_removed_by_a_ledger_that_another_run_would_not_find(world:
 # Others' objects
 
 
-@pytest.mark.parametrize(("stack", "owner"), [(None, "not marked as any stack's"), ("other", "owned by stack 'other'")])
+@pytest.mark.parametrize(
+    ("stack", "owner", "adopt"),
+    [
+        (None, "not marked as any stack's", "adopt it"),
+        ("other", "owned by stack 'other'", "orphan it there and adopt it"),
+    ],
+)
 def test_an_object_of_others_is_named_with_its_owner(world: Any, stack: str | None, owner: str, adopt: str) -> None:
     wanted = world.job()
     live = world.live_job(wanted, stack=stack)
