@@ -142,7 +142,31 @@ def test_a_shrink_takes_nodes_without_debt_by_name(
     context = replace(world.context, debts=(Debt(JOB, "j", owing, False),) if owing else (), tenants=tenants)
     step = next_step(world.pool(targetDedicatedNodes=1), live, context)
     assert isinstance(step, Action), step
-    assert (step.verb, step.nodes) == (verb, ids)
+    assert (step.verb, step.nodes, step.guard) == (verb, ids, live.guard)
+
+
+def test_nodes_are_taken_with_their_tasks_ended_and_under_the_guard_of_what_was_seen(world: Any) -> None:
+    wanted = world.pool(targetDedicatedNodes=1, resizeTimeout="PT7M")
+    before = world.live_pool(world.pool(resizeTimeout="PT7M"), members=nodes("idle", "idle"))
+    context = replace(world.context, **owed_by("n1"))
+    off = next_step(wanted, aside(before, "n2"), context)
+    assert isinstance(off, Action)
+    assert (off.verb, off.guard, off.body) == (
+        "disable-scheduling",
+        before.guard,
+        {"nodeDisableSchedulingOption": "taskcompletion"},
+    )
+    free = replace(
+        before, members=(before.members[0], replace(before.members[1], scheduling="disabled", state="offline"))
+    )
+    gone = next_step(wanted, aside(free, "n2"), context)
+    assert isinstance(gone, Action)
+    assert (gone.verb, gone.guard, gone.body) == (
+        "remove-nodes",
+        before.guard,
+        {"nodeList": ["n2"], "nodeDeallocationOption": "taskcompletion", "resizeTimeout": "PT7M"},
+    )
+    assert [(row.name, row.old, row.new) for row in gone.changes] == [("targetDedicatedNodes", 2, 1)]
 
 
 def test_a_chosen_node_is_not_removed_while_a_task_runs_there(world: Any) -> None:
