@@ -215,6 +215,8 @@ class Run:
         for entry in this.plan.entries.values():
             if self._patience.has_ended(entry.key) or self._is_behind_an_end(this.plan, entry):
                 continue
+            if entry.key in self._left:  # for the next plan, even where a request failed before
+                continue
             if isinstance(entry.step, Wait):
                 lines.append(f"{entry.address}: {entry.step}")
             elif (

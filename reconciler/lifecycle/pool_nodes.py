@@ -94,6 +94,8 @@ def bring_along(wanted: Wanted, pool: LivePool, context: Context) -> Step | None
     how = of_pool(wanted).nodeRollout
     if how == "None" or pool.mark is None or not pool.mark.written:
         return None
+    if not pool.current and not pool.mark.aside:
+        return None  # nodes that come have the new one
     if pool.members is None:
         return Wait("its nodes to be listed")
     old = old_nodes(pool)

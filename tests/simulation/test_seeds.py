@@ -46,6 +46,11 @@ def test_no_interleaving_breaks_a_promise(stacks: Stacks, only: int | None, firs
     holds(verdicts)
 
 
+@pytest.mark.parametrize("seed", [5347, 9477])
+def test_a_run_that_once_waited_for_ever_ends(stacks: Stacks, seed: int) -> None:
+    holds(played(stacks, range(seed, seed + 1)))
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("first", range(0, NIGHTLY, BLOCK))
 def test_no_interleaving_of_many_breaks_a_promise(stacks: Stacks, first: int) -> None:
