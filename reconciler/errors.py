@@ -6,6 +6,9 @@ ReconcilerError
 ├── UnsafePlan        the plan is sound but needs consent: which limit, by how much, how to allow it
 ├── TargetError       no account could be reached or chosen
 ├── StoreError        what we keep for ourselves cannot be read or written
+├── SourceError       the manifests cannot be fetched: the last good revision stays in force
+├── Locked            somebody else holds the lock: who, since when, until when (exit 5)
+├── LockLost          we held the lock and no longer do: nothing more may be sent
 ├── NotThere          the account holds nothing at the address that was asked for
 └── BatchError        the service said no
     ├── Transient     the same request may work later (timeout, 408, 429, 5xx)
@@ -32,6 +35,18 @@ class TargetError(ReconcilerError):
 
 class StoreError(ReconcilerError):
     """The ledger cannot be read or written. What cannot be read is never taken for empty."""
+
+
+class SourceError(ReconcilerError):
+    """The source of the manifests cannot be fetched, or holds what must not be used. What was fetched before stays."""
+
+
+class Locked(ReconcilerError):
+    """Somebody else holds the lock of the stack. The text says who, since when, and how it is broken."""
+
+
+class LockLost(ReconcilerError):
+    """The lock that we held has expired, or was broken or taken: nothing more may be sent under it."""
 
 
 class NotThere(ReconcilerError):

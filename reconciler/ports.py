@@ -1,6 +1,7 @@
 """The protocols through which the core meets the world. `plan` is never given a writer."""
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from reconciler.ledger import Entry, Evidence, Ledger
@@ -104,3 +105,62 @@ class StateStore(Protocol):
 
     async def keep_receipt(self, receipt: Receipt) -> Evidence:
         """Keep the receipt of an incarnation of a job; it is safe when this returns. Where it is, and its logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Who holds a lock. *purpose* is the command or role; *acquired* and *renewed* are ISO 8601 UTC; *seconds* is how
+    long it lasts from the last renewal on. *token* tells this holding from any other of the same owner."""
+
+    name: str
+    owner: str
+    purpose: str
+    acquired: str
+    renewed: str
+    seconds: float
+    token: str
+
+
+class Lock(Protocol):
+    """Leases by name (a stack's, for apply and for the leadership of controllers), in a store. Each method raises
+    StoreError when the store cannot be reached; who cannot renew has to stop before the lease runs out."""
+
+    async def acquire(self, name: str, owner: str, purpose: str, seconds: float) -> Holding:
+        """Take a lock that is free or has expired. Raises Locked, with the holding that is in the way."""
+
+    async def renew(self, holding: Holding) -> Holding:
+        """Hold it for longer. Raises LockLost when it is somebody else's, or nobody's, by now."""
+
+    async def release(self, holding: Holding) -> None:
+        """Give it back; nothing happens where it is not ours any more."""
+
+    async def holdings(self) -> tuple[Holding, ...]:
+        """Every lock that is held or has expired without being given back, by name."""
+
+    async def break_(self, name: str) -> Holding | None:
+        """Take a lock from whoever holds it; what was broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """Where manifests are from: a commit, or a folder as it was found (*id* empty then). *at* is ISO 8601 UTC."""
+
+    id: str
+    subject: str = ""
+    author: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """Manifests on this machine: *path* is a folder or file to load."""
+
+    path: str
+    revision: Revision
+
+
+class Source(Protocol):
+    """Where desired state comes from."""
+
+    async def fetch(self) -> Checkout:
+        """The newest manifests. Raises SourceError; what was fetched before stays usable."""

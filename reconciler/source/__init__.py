@@ -1,0 +1,1 @@
+"""Where manifests come from: a folder, or a branch of a Git repository."""
