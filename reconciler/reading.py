@@ -14,7 +14,7 @@ from reconciler.lifecycle.steps import Context
 from reconciler.model.desired import Desired, Key, Kind, Wanted
 from reconciler.model.document import ScheduleLifecycle
 from reconciler.observed import UNFINISHED, LiveJob, LiveSchedule, Observed
-from reconciler.plan import leaving_children
+from reconciler.planning import leaving_children
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from reconciler.observed import (
     Run,
     short,
 )
-from reconciler.plan import Entry
+from reconciler.planning import Entry
 
 IN_PROGRESS = frozenset({"active", "enabling"})
 

@@ -1,17 +1,13 @@
 """`reconciler destroy`: end the jobs of a stack, let their release tasks run, remove the pools."""
 
 import argparse
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.options import add_decisions, add_execution, add_output, add_paths, add_target
 
 if TYPE_CHECKING:
-    from reconciler.cli.stack import Target
-    from reconciler.lifecycle.steps import Context
     from reconciler.model.desired import Desired, Key
-    from reconciler.observed import Observed
-    from reconciler.plan import Entry, Plan
+    from reconciler.planning import Entry, Plan
 
 
 def add(commands: Any) -> None:
@@ -39,63 +35,29 @@ def _destroy(arguments: argparse.Namespace, declared: "Desired", which: str) -> 
     """Plan, ask for each object, run."""
     import asyncio
 
-    from reconciler.cli.running import converge, report
-    from reconciler.cli.show import painter
-    from reconciler.cli.stack import check_forced, choose_target
-    from reconciler.plan import make_plan
-    from reconciler.render.text import plan_text
+    from reconciler.api.planned import plan_removal
+    from reconciler.cli.running import converge, opening, report, show_plan
+    from reconciler.cli.stack import options_of, target_of
 
-    target = choose_target(arguments, declared.stack)
-    print(f"Target: {target}{which}\n")
-    nothing = replace(declared, objects={})
-    context = _context(arguments, declared)
-    observed, context = asyncio.run(_look(arguments, target, nothing, context))
-    plan = make_plan(nothing, observed, context)
-    check_forced(arguments, plan)
+    target = target_of(arguments, declared.stack)
+    opening(arguments, target, which)
+    planned = asyncio.run(plan_removal(declared, target, options_of(arguments)))
     for key, wanted in declared.objects.items():
-        live = observed.get(key)
-        if live is not None and not context.owns(live):
+        live = planned.observed.get(key)
+        if live is not None and not planned.context.owns(live):
             owner = f"stack '{live.mark.stack}'" if live.mark else "no stack"
             print(f"{wanted.address} is left alone: it belongs to {owner}.")
-    if not plan.entries and not plan.unread:
+    if not planned.plan.entries and not planned.plan.unread:
         print(f"Nothing of stack '{declared.stack.name}' is there.")
         return 0
-    print(plan_text(plan, painter(arguments)), flush=True)
-    if plan.has_changes and not arguments.auto_approve:
-        context = replace(context, prunes=False, removing=_agreed(plan))
-        if not context.removing:
+    show_plan(arguments, planned)
+    if planned.plan.has_changes and not arguments.auto_approve:
+        agreed = _agreed(planned.plan)
+        if not agreed:
             print("Nothing was changed.")
             return 1
-        plan = make_plan(nothing, observed, context)
-    return report(arguments, nothing, asyncio.run(converge(arguments, target, nothing, context, plan)))
-
-
-def _context(arguments: argparse.Namespace, declared: "Desired") -> "Context":
-    """Everything of the stack goes; a source that does not say it is complete removes what it names and nothing else.
-    What the manifests say of keeping counts, whether it was applied or not."""
-    from reconciler.cli.stack import context_of
-    from reconciler.plan import policy_of
-
-    return replace(
-        context_of(arguments, declared.stack),
-        removing=frozenset(declared.objects),
-        removal="destroy",
-        policies={key: policy_of(wanted) for key, wanted in declared.objects.items()},
-    )
-
-
-async def _look(
-    arguments: argparse.Namespace, target: "Target", nothing: "Desired", context: "Context"
-) -> "tuple[Observed, Context]":
-    from reconciler.cli.stack import account, bind_force, store_of
-    from reconciler.executor import look
-
-    async with account(target) as there:
-        observed = await look(there, nothing, context, watch=False)
-        if arguments.dangerous_force:
-            context = bind_force(arguments, context, observed)
-            observed = await look(there, nothing, context, watch=False)
-    return observed, replace(context, ledger=await store_of(target, nothing.stack).ledger())
+        planned = planned.only(agreed)
+    return report(arguments, planned, asyncio.run(converge(arguments, planned)))
 
 
 def _agreed(plan: "Plan") -> "frozenset[Key]":

@@ -83,7 +83,7 @@ def _address(text: str) -> str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Start, stop, ask, forget."""
-    from reconciler.cli.stack import emulator_directory
+    from reconciler.api.target import emulator_directory
     from reconciler.emulator import control
     from reconciler.errors import TargetError
 

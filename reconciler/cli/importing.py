@@ -16,8 +16,8 @@ from reconciler.cli.options import add_output, add_target
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from reconciler.api.target import Target
     from reconciler.azure import Account
-    from reconciler.cli.stack import Target
     from reconciler.importing import Imported
     from reconciler.model.desired import Kind
 
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Read, make manifests, write them."""
     import asyncio
 
-    from reconciler.cli.stack import choose_target
+    from reconciler.cli.stack import target_of
     from reconciler.cli.texts import check_folder
     from reconciler.errors import UsageError
 
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         made = _pasted(value)
     else:
-        target = choose_target(arguments)
+        target = target_of(arguments)
         print(f"Target: {target}", file=sys.stderr)
         made = asyncio.run(_from_account(arguments, target))
     if not made:
@@ -136,8 +136,8 @@ def _pasted(value: Any) -> "list[Imported]":
 
 
 async def _from_account(arguments: argparse.Namespace, target: "Target") -> "list[Imported]":
-    from reconciler.cli.addresses import key_of, missing
-    from reconciler.cli.stack import account
+    from reconciler.api.addresses import key_of, missing
+    from reconciler.api.target import account
     from reconciler.errors import Missing, UsageError
     from reconciler.importing import manifest_of
     from reconciler.importing.account import lifecycle_of

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Find the files, print each under its name."""
     import asyncio
 
-    from reconciler.cli.stack import choose_target
+    from reconciler.cli.stack import target_of
     from reconciler.errors import UsageError
 
     job, node = JOB.fullmatch(arguments.address), NODE.fullmatch(arguments.address)
@@ -56,13 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"expected job/NAME or node/POOL/NODE:PATH, {found}")
     if node and (arguments.task or arguments.node or arguments.file):
         raise UsageError("--task, --node and --file go with job/NAME")
-    target = choose_target(arguments)
+    target = target_of(arguments)
     print(f"Target: {target}", file=sys.stderr)
     return asyncio.run(_logs(arguments, job, node, target))
 
 
 def _meant(address: str) -> str:
-    from reconciler.cli.addresses import near_address
+    from reconciler.api.addresses import near_address
 
     kind, _, name = address.partition("/")
     if kind == "pool" and name and "/" not in name:
@@ -75,7 +75,7 @@ def _meant(address: str) -> str:
 async def _logs(
     arguments: argparse.Namespace, job: "re.Match[str] | None", node: "re.Match[str] | None", target: Any
 ) -> int:
-    from reconciler.cli.stack import account
+    from reconciler.api.target import account
 
     async with account(target) as there:
         if node is not None:
@@ -85,7 +85,7 @@ async def _logs(
 
 
 async def _node_files(there: "Account", pool: str, wanted: str, path: str) -> int:
-    from reconciler.cli.addresses import missing, some
+    from reconciler.api.addresses import missing, some
     from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
     from reconciler.observed import short
@@ -105,7 +105,7 @@ async def _node_files(there: "Account", pool: str, wanted: str, path: str) -> in
 
 
 async def _job_files(there: "Account", name: str, arguments: argparse.Namespace) -> int:
-    from reconciler.cli.addresses import missing, nearest
+    from reconciler.api.addresses import missing, nearest
     from reconciler.errors import NotThere
     from reconciler.model.desired import Key, Kind
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from reconciler.cli.options import add_output, add_target, add_variables
 
 if TYPE_CHECKING:
-    from reconciler.cli.stack import Target
+    from reconciler.api.target import Target
     from reconciler.lifecycle.steps import Action
     from reconciler.model.desired import Desired, Key
     from reconciler.observed import Live
-    from reconciler.plan import Entry
+    from reconciler.planning import Entry
 
 
 def add(commands: Any) -> None:
@@ -52,12 +52,12 @@ def add(commands: Any) -> None:
 
 def adopt(arguments: argparse.Namespace) -> int:
     """Mark the objects, each as its manifest says."""
-    from reconciler.cli.addresses import key_of
-    from reconciler.cli.stack import choose_target, load_checked, the_only
+    from reconciler.api.addresses import key_of
+    from reconciler.cli.stack import load_manifests, target_of, the_only
     from reconciler.errors import UsageError
 
     arguments.paths = arguments.manifests
-    desired = the_only(load_checked(arguments), "adopt")
+    desired = the_only(load_manifests(arguments, lint=True), "adopt")
     keys = [key_of(address) for address in arguments.addresses]
     for key, address in zip(keys, arguments.addresses, strict=True):
         if key not in desired.objects:
@@ -65,16 +65,16 @@ def adopt(arguments: argparse.Namespace) -> int:
                 f"no manifest declares {address}: write one (reconciler import {address}), so that it is not removed "
                 "by the next apply"
             )
-    target = choose_target(arguments, desired.stack)
+    target = target_of(arguments, desired.stack)
     print(f"Target: {target}\n")
     return asyncio.run(_adopt(arguments, desired, keys, target))
 
 
 async def _adopt(arguments: argparse.Namespace, desired: "Desired", keys: "list[Key]", target: "Target") -> int:
-    from reconciler.cli.stack import account
+    from reconciler.api.target import account
     from reconciler.executor import look
     from reconciler.lifecycle.steps import Action, Blocked, Context, Verb
-    from reconciler.plan import make_plan
+    from reconciler.planning import make_plan
     from reconciler.render.text import road_text
 
     context = Context(desired.stack.name, prunes=False, adopting=frozenset(keys))
@@ -109,18 +109,18 @@ def _source(entry: "Entry") -> str:
 
 def orphan(arguments: argparse.Namespace) -> int:
     """Take the marks off."""
-    from reconciler.cli.addresses import key_of
-    from reconciler.cli.stack import choose_target
+    from reconciler.api.addresses import key_of
+    from reconciler.cli.stack import target_of
 
     keys = [key_of(address) for address in arguments.addresses]
-    target = choose_target(arguments)
+    target = target_of(arguments)
     print(f"Target: {target}\n")
     return asyncio.run(_orphan(arguments, keys, target))
 
 
 async def _orphan(arguments: argparse.Namespace, keys: "list[Key]", target: "Target") -> int:
-    from reconciler.cli.addresses import listed, missing
-    from reconciler.cli.stack import account
+    from reconciler.api.addresses import listed, missing
+    from reconciler.api.target import account
     from reconciler.lifecycle.ownership import orphan as step_of
     from reconciler.lifecycle.steps import Action
     from reconciler.model.desired import Kind

@@ -98,6 +98,12 @@ def add_decisions(parser: argparse.ArgumentParser, *, prune: bool = True) -> Non
 def add_execution(parser: argparse.ArgumentParser, *, deletes: bool = True) -> None:
     """How a run behaves."""
     parser.add_argument("--auto-approve", action="store_true", help="ask no question")
+    parser.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="json: what happens as JSON lines, the plan first; asks no question, so it needs --auto-approve",
+    )
     parser.add_argument("--parallelism", metavar="N", type=_positive, default=10, help="requests at once (10)")
     parser.add_argument("--no-wait", action="store_true", help="do not wait for the declared tasks to end")
     parser.add_argument(

@@ -29,9 +29,9 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load, look, decide, show: stack by stack."""
-    from reconciler.cli.stack import each, load_checked, the_only
+    from reconciler.cli.stack import each, load_manifests, the_only
 
-    stacks = load_checked(arguments)
+    stacks = load_manifests(arguments, lint=True)
     for given, what in (
         (arguments.format == "json", "--format json"),
         (arguments.live is not None, "--live"),
@@ -46,22 +46,21 @@ def run(arguments: argparse.Namespace) -> int:
 def _plan(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
     import asyncio
 
-    from reconciler.cli.apply import plan_of
+    from reconciler.api.planned import plan
     from reconciler.cli.show import painter
-    from reconciler.cli.stack import choose_target, load_snapshot, signed_by
-    from reconciler.plan import too_much
+    from reconciler.cli.stack import load_snapshot, options_of, target_of
     from reconciler.render.json import plan_json
     from reconciler.render.text import plan_text
 
     snapshot = load_snapshot(arguments) if arguments.live is not None else None
-    target = snapshot or choose_target(arguments, desired.stack)
-    desired = signed_by(target, desired)
+    target = snapshot or target_of(arguments, desired.stack)
     print(f"Target: {target}{which}", file=sys.stderr if arguments.format == "json" else sys.stdout)
-    plan, _ = asyncio.run(plan_of(arguments, desired, target))
+    planned = asyncio.run(plan(desired, target, options_of(arguments)))
+    made = planned.plan
     if arguments.format == "json":
-        print(plan_json(plan, str(target)))
+        print(plan_json(made, str(target)))
     else:
-        print("\n" + plan_text(plan, painter(arguments)))
-        if refusal := too_much(plan, desired, desired.stack.max_deletes):
-            print(f"\nApply would stop here: {refusal}.")
-    return 2 if arguments.detailed_exitcode and (plan.has_changes or plan.blocked or plan.unread) else 0
+        print("\n" + plan_text(made, painter(arguments)))
+        if planned.refusal is not None:
+            print(f"\nApply would stop here: {planned.refusal}.")
+    return 2 if arguments.detailed_exitcode and (made.has_changes or made.blocked or made.unread) else 0

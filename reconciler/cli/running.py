@@ -2,25 +2,26 @@
 
 import argparse
 import asyncio
-import getpass
+import json
 import os
 import signal
-import socket
 import sys
-import time
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
-from reconciler.cli.show import Progressing, singular
-from reconciler.cli.stack import Target, account, store_of
-from reconciler.errors import BatchError, ReconcilerError
-from reconciler.executor import End, Result, Run, Settings, approve, read_results
-from reconciler.lifecycle.steps import Context, Verb
+from reconciler.api.applying import apply
+from reconciler.api.happenings import Happening, Telling
+from reconciler.api.planned import Planned
+from reconciler.api.target import Snapshot, Target
+from reconciler.cli.show import Progressing, painter, singular
+from reconciler.errors import ReconcilerError, UsageError
+from reconciler.executor import End, Result
+from reconciler.lifecycle.steps import Verb
 from reconciler.model.desired import Desired
-from reconciler.model.document import JobLifecycle
-from reconciler.plan import Plan
+from reconciler.render.json import plan_json
+from reconciler.render.text import plan_text, summary
 from reconciler.status import problems, progress
-from reconciler.store import FolderJournal, state_directory
 
 IN_PROGRESS, BLOCKED, PARTLY_FAILED = 3, 4, 6
 COUNTED = {
@@ -47,20 +48,22 @@ COUNTED = {
 }
 
 
-class WallClock:
-    """The Clock of the world."""
+def opening(arguments: argparse.Namespace, target: Target | Snapshot, which: str = "") -> None:
+    """The first line of a command that contacts an account: on standard error where the output is for programs."""
+    machine = arguments.format != "text"
+    if machine and not arguments.auto_approve:
+        raise UsageError("--format json asks no question: say --auto-approve beside it")
+    end = "\n" if machine else "\n\n"
+    print(f"Target: {target}{which}", end=end, file=sys.stderr if machine else sys.stdout, flush=True)
 
-    def now(self) -> float:
-        """Seconds of a monotonic clock."""
-        return time.monotonic()
 
-    def utc(self) -> str:
-        """ISO 8601 UTC."""
-        return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-    async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        await asyncio.sleep(seconds)
+def show_plan(arguments: argparse.Namespace, planned: Planned) -> None:
+    """The whole plan, before anything is asked or stopped."""
+    if arguments.format == "json":
+        document = json.loads(plan_json(planned.plan, str(planned.target)))
+        print(json.dumps(Happening("Planned", "", summary(planned.plan), {"plan": document}).content()), flush=True)
+    else:
+        print(plan_text(planned.plan, painter(arguments)), flush=True)
 
 
 def ask(question: str) -> bool:
@@ -75,50 +78,38 @@ def ask(question: str) -> bool:
     return answer == "yes"
 
 
-async def converge(
-    arguments: argparse.Namespace, target: Target, desired: Desired, context: Context, plan: Plan
-) -> Result:
+async def converge(arguments: argparse.Namespace, planned: Planned) -> Result:
     """Run an approved plan to its end. The first SIGINT or SIGTERM ends it cleanly, the second at once."""
-    settings = Settings(arguments.parallelism, arguments.max_duration, work=not arguments.no_wait)
-    declared = desired.objects.values()
-    journal = FolderJournal(state_directory(os.environ), target.endpoint, desired.stack.name)
-    if plan.has_changes:
-        journal.write("run", command=arguments.command, digest=plan.digest)  # better now than after the first request
-        for key, born in sorted(context.consents.force):
-            who = f"{getpass.getuser()}@{socket.gethostname()}"
-            asked = f"{arguments.command} --dangerous-force {key}"
-            journal.write("dangerous-force", object=str(key), born=born, who=who, command=asked)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    lines = arguments.format == "json"
+    if planned.plan.has_changes and not lines:
         print()
-    store = store_of(target, desired.stack)
-    if any(isinstance(wanted.lifecycle, JobLifecycle) and wanted.lifecycle.ttlAfterCompletion for wanted in declared):
-        await store.prepare()  # marks name it from the first create on
-    async with account(target) as there:
-        with Progressing(arguments) as shown:
-            run = Run(there, there, WallClock(), journal, store, shown, desired, context, settings, approve(plan))
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, _stop, run)
-            try:
-                result = await run.converge()
-            finally:
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    loop.remove_signal_handler(number)
-                    if run.stop.is_set():  # a second signal may come while the last lines are written
-                        signal.signal(number, _end_at_once)
-        try:
-            observed = await read_results(there, result.last.observed, result.worked)
-        except BatchError as error:
-            print(f"! the results of the tasks could not be read: {error}", file=sys.stderr)
-            observed = result.last.observed
-    return replace(result, last=replace(result.last, observed=observed))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _stop, stop)
+    try:
+        with nullcontext(Telling(_say_line)) if lines else Progressing(arguments) as shown:
+            result = await apply(planned, shown, stop=stop, command=arguments.command)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+            if stop.is_set():  # a second signal may come while the last lines are written
+                signal.signal(number, _end_at_once)
+    if result.unseen:
+        print(f"! the results of the tasks could not be read: {result.unseen}", file=sys.stderr)
+    return result
 
 
-def _stop(run: Run) -> None:
+def _say_line(happening: Happening) -> None:
+    print(json.dumps(happening.content()), flush=True)
+
+
+def _stop(stop: asyncio.Event) -> None:
     """Stop before the next request; requests in flight end. Asked again, stop at once: the next run goes on from what
     it finds."""
-    if run.stop.is_set():
+    if stop.is_set():
         _end_at_once()
-    run.stop.set()
+    stop.set()
     print("\nStopping: requests in flight are finished first. Again to stop at once.", file=sys.stderr)
 
 
@@ -128,59 +119,79 @@ def _end_at_once(*_: object) -> None:
     os._exit(1)
 
 
-def report(arguments: argparse.Namespace, desired: Desired, result: Result) -> int:
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The last account of a run: what to look at, one line each, and how it ended. *code* is the exit code with
+    --detailed-exitcode; *clean*: it is 0 without."""
+
+    found: list[str]
+    last: str
+    code: int
+    clean: bool = False
+
+
+def report(arguments: argparse.Namespace, planned: Planned, result: Result) -> int:
     """Say how it ended; the exit code of the command."""
-    found = problems(desired, result.last.observed)
+    told = _account(planned.desired, result)
+    if arguments.format == "json":
+        ended = Happening.end(result)
+        facts = {"problems": [line.removeprefix("! ") for line in told.found], **ended.facts}
+        print(json.dumps(replace(ended, message=told.last or str(result.end), facts=facts).content()))
+    else:
+        for line in told.found:
+            print(line)
+        if told.last:
+            print(f"\n{told.last}")
+    if arguments.detailed_exitcode or told.code == 0:
+        return told.code
+    return 0 if told.clean else 1
+
+
+def _account(desired: Desired, result: Result) -> Account:
+    found = [f"! {line}" for line in problems(desired, result.last.observed)]
     plan = result.last.plan
-    for line in found:
-        print(f"! {line}")
     match result.end:
         case End.FAILED:
             for key, text in result.failures.items():
-                print(f"! {plan.entries[key].address if key in plan.entries else key}: {text}")
-            print(f"\nFailed: {len(result.failures)} of {len(plan.entries)} objects. {_counts(result)}")
-            return _code(arguments, PARTLY_FAILED)
+                found.append(f"! {plan.entries[key].address if key in plan.entries else key}: {text}")
+            last = f"Failed: {len(result.failures)} of {len(plan.entries)} objects. {_counts(result)}"
+            return Account(found, last, PARTLY_FAILED)
         case End.IN_PROGRESS:
             waiting = "; ".join(result.waiting) or "requests were left"
-            print(f"\nIn progress: {result.stopped}; {waiting}. Run the same command again to go on.")
-            return _in_progress(arguments, clean=result.stopped == "out of time")
+            last = f"In progress: {result.stopped}; {waiting}. Run the same command again to go on."
+            return Account(found, last, IN_PROGRESS, clean=result.stopped == "out of time")
         case End.BLOCKED:
-            for kind, why in plan.unread.items():
-                print(f"! the account's {kind}s could not be listed: {why}")
+            found += [f"! the account's {kind}s could not be listed: {why}" for kind, why in plan.unread.items()]
             if result.outcomes or result.stuck:  # otherwise the plan said it just above
-                _say_blocked(result)
-            print(f"\nBlocked: a person must act. {_counts(result)}")
-            return _code(arguments, BLOCKED)
+                found += _blocked_lines(result)
+            return Account(found, f"Blocked: a person must act. {_counts(result)}", BLOCKED)
         case End.SETTLED:
-            return _settled(arguments, desired, result, found)
+            return _settled(desired, result, found)
 
 
-def _say_blocked(result: Result) -> None:
+def _blocked_lines(result: Result) -> Iterator[str]:
     plan = result.last.plan
     for entry in plan.entries.values():
         before = ", ".join(other.address for other in plan.waits_for(entry.key))
         if entry.blocked is not None:
-            print(f"! {entry.address}: blocked: {entry.blocked}")
+            yield f"! {entry.address}: blocked: {entry.blocked}"
         elif entry.actions and before:
-            print(f"! {entry.address}: waits for {before}")
+            yield f"! {entry.address}: waits for {before}"
     for job in result.last.progress:
         if job.address in result.stuck:
-            print(
-                f"! {job.address}: tasks {job.done} of {job.total} done, and none can run: {result.stuck[job.address]}"
-            )
+            why = result.stuck[job.address]
+            yield f"! {job.address}: tasks {job.done} of {job.total} done, and none can run: {why}"
 
 
-def _settled(arguments: argparse.Namespace, desired: Desired, result: Result, found: tuple[str, ...]) -> int:
+def _settled(desired: Desired, result: Result, found: list[str]) -> Account:
     if found:
-        print(f"\nThe account matches the manifests, but not all is well ({len(found)} above). {_counts(result)}")
-        return _code(arguments, PARTLY_FAILED)
+        last = f"The account matches the manifests, but not all is well ({len(found)} above). {_counts(result)}"
+        return Account(found, last, PARTLY_FAILED)
     running = [job for job in progress(desired, result.last.observed, result.worked) if not job.is_over]
     if running:
-        print(f"\nIn progress: {'; '.join(f'{job.address}: tasks {job.done} of {job.total} done' for job in running)}")
-        return _in_progress(arguments, clean=True)
-    if result.outcomes:
-        print(f"\nDone. {_counts(result)} {_end_state(desired, result)}")
-    return 0
+        last = f"In progress: {'; '.join(f'{job.address}: tasks {job.done} of {job.total} done' for job in running)}"
+        return Account(found, last, IN_PROGRESS, clean=True)
+    return Account(found, f"Done. {_counts(result)} {_end_state(desired, result)}" if result.outcomes else "", 0)
 
 
 def _end_state(desired: Desired, result: Result) -> str:
@@ -188,16 +199,6 @@ def _end_state(desired: Desired, result: Result) -> str:
         return "The account matches the manifests."
     left = [entry.address for entry in result.last.plan.entries.values()]
     return f"Kept: {', '.join(left)}." if left else f"Nothing of stack '{desired.stack.name}' is left."
-
-
-def _in_progress(arguments: argparse.Namespace, *, clean: bool) -> int:
-    if arguments.detailed_exitcode:
-        return IN_PROGRESS
-    return 0 if clean else 1
-
-
-def _code(arguments: argparse.Namespace, detailed: int) -> int:
-    return detailed if arguments.detailed_exitcode else 1
 
 
 def _counts(result: Result) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.cli.options import add_output, add_target
 
 if TYPE_CHECKING:
-    from reconciler.cli.stack import Target
+    from reconciler.api.target import Target
 
 
 def add(commands: Any) -> None:
@@ -25,12 +25,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Read everything a plan may ask for."""
     import asyncio
 
-    from reconciler.cli.stack import choose_target
+    from reconciler.cli.stack import target_of
     from reconciler.cli.texts import check_place
 
     if arguments.out is not None:
         check_place("snapshot --out", Path(arguments.out))
-    target = choose_target(arguments)
+    target = target_of(arguments)
     print(f"Target: {target}", file=sys.stderr)
     text = json.dumps(asyncio.run(_take(target)), indent=1, ensure_ascii=False) + "\n"
     if arguments.out is None:
@@ -42,8 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _take(target: "Target") -> dict[str, Any]:
+    from reconciler.api.target import account
     from reconciler.azure.recorded import take
-    from reconciler.cli.stack import account
 
     async with account(target) as there:
         return await take(there)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from reconciler.cli.options import add_output, add_target, add_variables
 
 if TYPE_CHECKING:
+    from reconciler.api.target import Target
     from reconciler.azure import Account
-    from reconciler.cli.stack import Target
     from reconciler.ledger import Evidence
     from reconciler.model.desired import Desired, Key
     from reconciler.observed import Debt, LiveJob, LivePool, Observed
@@ -29,7 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
     """One address, the objects of manifests, or everything that carries a mark."""
     import asyncio
 
-    from reconciler.cli.stack import choose_target, each, load_manifests, signed_by
+    from reconciler.api.target import signed_by
+    from reconciler.cli.stack import each, load_manifests, target_of
     from reconciler.errors import UsageError
 
     addresses = [text for text in arguments.paths if _is_address(text)]
@@ -37,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("expected one address such as job/NAME, or manifests")
 
     def show(desired: "Desired | None", which: str) -> int:
-        target = choose_target(arguments, desired.stack if desired else None)
+        target = target_of(arguments, desired.stack if desired else None)
         desired = signed_by(target, desired) if desired else None
         print(f"Target: {target}{which}\n")
         return asyncio.run(_status(desired, addresses[0] if addresses else None, target))
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _is_address(text: str) -> bool:
     """Whether this is an address and no path. Raises UsageError for what is neither, but looks like one of them."""
-    from reconciler.cli.addresses import KINDS, near_address
+    from reconciler.api.addresses import KINDS, near_address
     from reconciler.errors import UsageError
     from reconciler.model.desired import Kind
 
@@ -63,7 +64,7 @@ def _is_address(text: str) -> bool:
 
 
 async def _status(desired: "Desired | None", address: str | None, target: "Target") -> int:
-    from reconciler.cli.stack import account
+    from reconciler.api.target import account
 
     async with account(target) as there:
         if address is not None:
@@ -76,10 +77,10 @@ async def _status(desired: "Desired | None", address: str | None, target: "Targe
 async def _manifests(there: "Account", desired: "Desired", target: "Target") -> int:
     from dataclasses import replace
 
-    from reconciler.cli.stack import store_of
+    from reconciler.api.target import store_of
     from reconciler.executor import look, read_results
     from reconciler.lifecycle.steps import Context, Done
-    from reconciler.plan import make_plan
+    from reconciler.planning import make_plan
     from reconciler.status import health, sync
 
     context = Context(desired.stack.name, desired.stack.prunes)
@@ -147,7 +148,7 @@ def _detail(live: object) -> str:
 
 
 async def _pool(there: "Account", name: str, _: "Target") -> int:
-    from reconciler.cli.addresses import missing
+    from reconciler.api.addresses import missing
     from reconciler.model.desired import Key, Kind
 
     observed = await there.observe()
@@ -182,7 +183,7 @@ async def _debts(there: "Account", observed: "Observed", pool: "LivePool") -> "t
 
 
 async def _schedule(there: "Account", name: str, _: "Target") -> int:
-    from reconciler.cli.addresses import listed, missing
+    from reconciler.api.addresses import listed, missing
     from reconciler.model.desired import Key, Kind
 
     observed = await there.observe()
@@ -201,7 +202,7 @@ async def _schedule(there: "Account", name: str, _: "Target") -> int:
 async def _job(there: "Account", name: str, target: "Target") -> int:
     from dataclasses import replace
 
-    from reconciler.cli.addresses import listed, missing
+    from reconciler.api.addresses import listed, missing
     from reconciler.errors import NotThere
     from reconciler.lifecycle.release import pending, stuck
     from reconciler.model.desired import Key, Kind

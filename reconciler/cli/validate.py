@@ -8,13 +8,14 @@ that brings its own pools, `spec.undeclaredPools: Refuse` in the Stack makes it 
 
 import argparse
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.options import add_output, add_paths
 
 if TYPE_CHECKING:
-    from reconciler.cli.linting import Warned
+    from reconciler.api.loading import Warned
     from reconciler.errors import Finding, ManifestErrors
     from reconciler.model.desired import Desired
 
@@ -39,13 +40,15 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load everything; say what was found."""
-    from reconciler.cli.linting import check_stacks, read_quotas
-    from reconciler.cli.stack import load_readable, the_only
+    from reconciler.api.loading import check_stacks
+    from reconciler.cli.linting import read_quotas
+    from reconciler.cli.stack import the_only, variables_of
     from reconciler.errors import ManifestErrors
+    from reconciler.manifest import load_some
 
     limits = read_quotas(arguments.quotas) if arguments.quotas else None
     try:
-        stacks, findings = load_readable(arguments)
+        stacks, findings = load_some(arguments.paths, variables=variables_of(arguments), environment=os.environ)
         if arguments.format == "json":
             the_only(stacks, "--format json")
         found = check_stacks(stacks, findings, limits=limits, strict=arguments.strict)

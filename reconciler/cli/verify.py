@@ -29,9 +29,9 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load; then each stack by itself."""
-    from reconciler.cli.stack import each, load_checked, the_only
+    from reconciler.cli.stack import each, load_manifests, the_only
 
-    stacks = load_checked(arguments)
+    stacks = load_manifests(arguments, lint=True)
     if arguments.seed is not None:
         the_only(stacks, "--seed")
     return each(stacks, lambda desired, which: _verify(arguments, desired, which))

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from reconciler.observed import Observed
-from reconciler.plan import Plan
+from reconciler.planning import Plan
 from reconciler.ports import Revision
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from reconciler.lifecycle.steps import HARMLESS, NODE_VERBS, Context, Verb
 from reconciler.model.desired import Key
 from reconciler.observed import Observed
-from reconciler.plan import Entry, Plan
+from reconciler.planning import Entry, Plan
 
 
 @dataclass(frozen=True, slots=True)

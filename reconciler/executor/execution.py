@@ -7,7 +7,7 @@ from reconciler.executor.evidence import Search
 from reconciler.executor.result import Events
 from reconciler.lifecycle.steps import Action, Verb
 from reconciler.observed import LiveJob
-from reconciler.plan import Entry
+from reconciler.planning import Entry
 from reconciler.ports import BatchReader, BatchWriter, Clock, Journal, StateStore
 from reconciler.receipt import Receipt
 from reconciler.status import Outcome

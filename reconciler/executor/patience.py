@@ -8,7 +8,7 @@ from reconciler.errors import BatchError, Transient
 from reconciler.executor.result import Events
 from reconciler.lifecycle.steps import Action, Verb
 from reconciler.model.desired import Key
-from reconciler.plan import Plan
+from reconciler.planning import Plan
 from reconciler.ports import Clock
 
 FIRST_POLL: Final = 0.3

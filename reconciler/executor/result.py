@@ -10,7 +10,7 @@ from reconciler.ledger import Evidence
 from reconciler.lifecycle.steps import Verb
 from reconciler.model.desired import Key
 from reconciler.observed import Observed
-from reconciler.plan import Plan
+from reconciler.planning import Plan
 from reconciler.receipt import Receipt
 from reconciler.status import Outcome, Progress
 
@@ -46,7 +46,8 @@ class Pass:
 class Result:
     """The end of a run. *stopped* says what cut it short ("interrupted", "out of time"), empty when nothing did;
     *failures* are by object; *waiting* says what it was waiting for; *stuck* which jobs cannot go on, and why; *worked*
-    names the declared jobs that were not over when the run first saw them."""
+    names the declared jobs that were not over when the run first saw them; *unseen* is why the last results
+    could not be read."""
 
     end: End
     last: Pass
@@ -56,6 +57,7 @@ class Result:
     worked: frozenset[Key]
     stopped: str
     stuck: Mapping[str, str]
+    unseen: str = ""
 
 
 class Events(Protocol):

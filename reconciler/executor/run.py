@@ -14,7 +14,7 @@ from reconciler.executor.snapshot import look
 from reconciler.lifecycle.steps import Action, Context, Verb, Wait
 from reconciler.model.desired import Desired, Key, Kind
 from reconciler.observed import Observed
-from reconciler.plan import Entry, Plan, make_plan
+from reconciler.planning import Entry, Plan, make_plan
 from reconciler.ports import BatchReader, BatchWriter, Clock, Journal, StateStore
 from reconciler.status import Outcome, Progress, cannot_go_on, progress
 

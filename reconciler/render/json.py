@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from reconciler.diff import FieldChange
 from reconciler.lifecycle.steps import Verb
-from reconciler.plan import Entry, Plan
+from reconciler.planning import Entry, Plan
 from reconciler.render.mask import Mask
 from reconciler.render.text import change_counts, kind_of_change, step_text
 

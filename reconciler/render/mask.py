@@ -13,7 +13,7 @@ from reconciler.model.desired import SPECS
 from reconciler.model.field import Spec
 from reconciler.model.secrecy import without_keys
 from reconciler.model.table import MASK, Normal, Path, without_secrets
-from reconciler.plan import Entry
+from reconciler.planning import Entry
 
 _SETTINGS: Final = frozenset({"environmentSettings", "commonEnvironmentSettings"})
 

@@ -8,7 +8,7 @@ from reconciler.diff import FieldChange
 from reconciler.lifecycle.steps import Action, Blocked, Done, Step, Verb, Wait
 from reconciler.model.desired import Kind, Task
 from reconciler.model.field import ChangeKind
-from reconciler.plan import Entry, Plan
+from reconciler.planning import Entry, Plan
 from reconciler.render.mask import Mask
 
 Paint: TypeAlias = Callable[[str, str], str]

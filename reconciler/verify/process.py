@@ -14,7 +14,7 @@ from reconciler.ledger import Evidence
 from reconciler.lifecycle.steps import Consents, Context, Verb
 from reconciler.model.desired import Desired, Key
 from reconciler.model.document import JobLifecycle
-from reconciler.plan import Plan, make_plan, policy_of
+from reconciler.planning import Plan, make_plan, policy_of
 from reconciler.receipt import Receipt
 from reconciler.status import Outcome
 from reconciler.verify.account import ENDPOINT

@@ -19,7 +19,7 @@ from reconciler.lifecycle.steps import Context
 from reconciler.manifest import load
 from reconciler.model.desired import Desired
 from reconciler.observed import Observed
-from reconciler.plan import make_plan
+from reconciler.planning import make_plan
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.api.clock import WallClock
 from reconciler.cli.main import main
-from reconciler.cli.running import WallClock
 from reconciler.emulator import Simulation
 
 STACK = "apiVersion: reconciler/v1\nkind: Stack\nmetadata: {name: s}\n"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from reconciler.api.clock import WallClock
 from reconciler.cli.main import main
-from reconciler.cli.running import WallClock
 from reconciler.emulator import Simulation
 
 Body = dict[str, Any]

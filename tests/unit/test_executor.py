@@ -15,7 +15,7 @@ from reconciler.lifecycle.runs import entry_of
 from reconciler.lifecycle.steps import Action, Context, Verb
 from reconciler.model.desired import Desired, Key
 from reconciler.observed import LiveJob, LiveNode, LivePool, NodeRun, Observed, TaskCounts
-from reconciler.plan import make_plan
+from reconciler.planning import make_plan
 
 
 @dataclass

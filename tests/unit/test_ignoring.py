@@ -12,7 +12,7 @@ from reconciler.lifecycle.schedule import NOT_YET
 from reconciler.lifecycle.steps import Action, Wait
 from reconciler.model.document import JobLifecycle, PoolLifecycle, ScheduleLifecycle
 from reconciler.observed import Guard, Mark
-from reconciler.plan import make_plan
+from reconciler.planning import make_plan
 
 CONSTRAINED = {"constraints": {"maxTaskRetryCount": 1, "maxWallClockTime": "P1D"}}
 

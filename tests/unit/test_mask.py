@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.plan import make_plan
+from reconciler.planning import make_plan
 from reconciler.render.json import plan_json
 from reconciler.render.text import plan_text
 

@@ -15,7 +15,7 @@ from reconciler.lifecycle.runs import run_digest
 from reconciler.lifecycle.steps import Action, Blocked, Consents, Verb, Wait
 from reconciler.model.desired import Key, Kind
 from reconciler.observed import LiveNode, Mark, TaskCounts
-from reconciler.plan import make_plan, too_much
+from reconciler.planning import make_plan, too_much
 from reconciler.render.text import NO_CHANGES, plan_text, road_text, summary
 
 

@@ -10,7 +10,7 @@ from reconciler.lifecycle.schedule import NOT_YET, departure, expendable, has_fa
 from reconciler.lifecycle.steps import Action, Blocked, Consents, Context, Done, Policy, Step, Verb, Wait
 from reconciler.model.desired import Key, Kind
 from reconciler.observed import Guard, LiveSchedule, Mark, TaskCounts
-from reconciler.plan import make_plan
+from reconciler.planning import make_plan
 from reconciler.reading import for_decisions
 from reconciler.render.text import road_text
 

@@ -29,7 +29,7 @@ from reconciler.observed import (
     Run,
     TaskCounts,
 )
-from reconciler.plan import Plan, make_plan
+from reconciler.planning import Plan, make_plan
 from reconciler.reading import Reading, for_decisions
 
 from .world import Job, Node, Pass, Pool, Request

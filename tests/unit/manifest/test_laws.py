@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.cli.linting import check_stacks
+from reconciler.api.loading import check_stacks
 from reconciler.errors import ManifestErrors
 from reconciler.manifest import load, load_some
 from reconciler.model.desired import Desired

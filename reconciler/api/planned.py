@@ -1,0 +1,139 @@
+"""The plan of a command: look at the account, bind what people asked for to what is there, decide."""
+
+from collections.abc import Container
+from dataclasses import dataclass, replace
+from typing import Self
+
+from reconciler.api.addresses import key_of
+from reconciler.api.options import DEFAULTS, Options
+from reconciler.api.target import Snapshot, Target, account, signed_by, store_of
+from reconciler.errors import UsageError
+from reconciler.executor import look
+from reconciler.lifecycle.steps import Context, Wait
+from reconciler.model.desired import Desired, Key, Kind
+from reconciler.observed import LiveJob, Observed
+from reconciler.planning import Plan, make_plan, policy_of, too_much
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan and all that it was made from: what apply runs, and what is shown.
+
+    *desired* is what the account is to become (nothing, for a removal), *declared* what the manifests say. *context*
+    holds the consents, bound to incarnations.
+    """
+
+    desired: Desired
+    declared: Desired
+    target: Target | Snapshot
+    options: Options
+    plan: Plan
+    context: Context
+    observed: Observed
+
+    @property
+    def refusal(self) -> str | None:
+        """Why this plan must not run without consent; None when nothing is in the way. `destroy` is its own consent."""
+        return None if self.is_removal else too_much(self.plan, self.desired, self.options.allow_deletes)
+
+    @property
+    def is_removal(self) -> bool:
+        return self.desired is not self.declared
+
+    def only(self, agreed: frozenset[Key]) -> Self:
+        """The same plan for these objects alone."""
+        context = replace(self.context, prunes=False, removing=agreed)
+        return replace(self, context=context, plan=make_plan(self.desired, self.observed, context))
+
+
+async def plan(declared: Desired, target: Target | Snapshot, options: Options = DEFAULTS) -> Planned:
+    """What makes the account equal to the manifests of one stack. Reads, and writes nothing.
+
+    Raises BatchError, TargetError and StoreError for what cannot be read, and UsageError for options that name nothing.
+    """
+    desired = signed_by(target, declared)
+    if isinstance(target, Snapshot):
+        from reconciler.azure.recorded import concealed
+
+        desired = concealed(desired)
+    context = options.context(desired.stack)
+    observed, context = await _look(desired, target, options, context)
+    made = make_plan(desired, observed, context)
+    _check_forced(options, made)
+    # A job whose time is over while the plan is carried out is for the next one: nobody has seen that it goes.
+    return Planned(desired, desired, target, options, made, replace(context, due=observed.at), observed)
+
+
+async def plan_removal(declared: Desired, target: Target, options: Options = DEFAULTS) -> Planned:
+    """What removes everything of a stack; a source that does not say it is complete removes what it names and nothing
+    else. What the manifests say of keeping counts, whether it was applied or not. Raises as `plan` does."""
+    nothing = replace(declared, objects={})
+    context = replace(
+        options.context(declared.stack),
+        removing=frozenset(declared.objects),
+        removal="destroy",
+        policies={key: policy_of(wanted) for key, wanted in declared.objects.items()},
+    )
+    observed, context = await _look(nothing, target, options, context)
+    made = make_plan(nothing, observed, context)
+    _check_forced(options, made)
+    return Planned(nothing, declared, target, options, made, context, observed)
+
+
+async def _look(
+    desired: Desired, target: Target | Snapshot, options: Options, context: Context
+) -> tuple[Observed, Context]:
+    """The account, and the context with all that is bound to what was seen."""
+    async with account(target) as there:
+        observed = await look(there, desired, context, watch=False)
+        context = replace(context, ledger=await store_of(target, desired.stack).ledger())
+        if options.replace or options.dangerous_force:
+            context = _bind_replace(options, context, observed, desired.objects)
+            context = _bind_force(options, context, observed)
+            observed = await look(there, desired, context, watch=False)
+    return observed, context
+
+
+def _bind_replace(options: Options, context: Context, observed: Observed, declared: Container[Key | None]) -> Context:
+    """The context with `--replace` bound to the objects that exist now, so that it is spent once they are new."""
+    found = set()
+    for text in options.replace:
+        key = key_of(text)
+        live, run = observed.get(key), context.ledger.entries.get(key)
+        if live is None and run is not None:
+            found.add((key, run.born))  # it ran and was removed: the consent is for a new run
+            continue
+        if live is None or not context.owns(live):
+            raise UsageError(f"--replace {text}: stack '{context.stack}' has no such object in the account")
+        if key not in declared:
+            parent = live.schedule if isinstance(live, LiveJob) else None
+            why = f"it goes with {parent}" if parent in declared else "no manifest declares it"
+            raise UsageError(f"--replace {text}: {why}, so nothing would be created in its place")
+        found.add((key, live.guard.born))
+    return replace(context, consents=replace(context.consents, replace=frozenset(found)))
+
+
+def _bind_force(options: Options, context: Context, observed: Observed) -> Context:
+    """The context with `--dangerous-force` bound to the incarnations that are there now."""
+    force, stuck = set(), set()
+    for text in options.dangerous_force:
+        key = key_of(text)
+        if key.kind is Kind.POOL:
+            raise UsageError(f"--dangerous-force {text}: only the end of a job or a job schedule can be forced")
+        live = observed.get(key)
+        if live is None or not context.owns(live):
+            raise UsageError(f"--dangerous-force {text}: stack '{context.stack}' has no such object in the account")
+        force.add((key, live.guard.born))
+        stuck |= {(key, live.guard.born)} if live.state == "terminating" else set()
+    consents = replace(context.consents, force=frozenset(force), stuck=frozenset(stuck))
+    return replace(context, consents=consents)
+
+
+def _check_forced(options: Options, plan: Plan) -> None:
+    """Refuse a `--dangerous-force` that nothing would come of: it is never kept for later."""
+    for text in options.dangerous_force:
+        entry = plan.entries.get(key_of(text))
+        if entry is not None and any(action.force for action in entry.actions):
+            continue
+        why = f"now it is: {entry.step}" if entry is not None and isinstance(entry.step, Wait) else "it stays as it is"
+        raise UsageError(f"--dangerous-force {text}: the plan neither terminates nor deletes it; {why}")
