@@ -17,7 +17,7 @@ from reconciler.api.target import Snapshot, Target
 from reconciler.cli.show import Progressing, painter, singular
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.executor import End, Result
-from reconciler.lifecycle.steps import Verb
+from reconciler.lifecycle.steps import Action, Verb
 from reconciler.model.desired import Desired
 from reconciler.render.json import plan_json
 from reconciler.render.text import plan_text, summary
@@ -154,6 +154,7 @@ def _account(desired: Desired, result: Result) -> Account:
         case End.FAILED:
             for key, text in result.failures.items():
                 found.append(f"! {plan.entries[key].address if key in plan.entries else key}: {text}")
+            found += _skipped(result)
             last = f"Failed: {len(result.failures)} of {len(plan.entries)} objects. {_counts(result)}"
             return Account(found, last, PARTLY_FAILED)
         case End.IN_PROGRESS:
@@ -167,6 +168,15 @@ def _account(desired: Desired, result: Result) -> Account:
             return Account(found, f"Blocked: a person must act. {_counts(result)}", BLOCKED)
         case End.SETTLED:
             return _settled(desired, result, found)
+
+
+def _skipped(result: Result) -> Iterator[str]:
+    """What was not tried, since something it depends on was not done."""
+    plan = result.last.plan
+    for entry in plan.entries.values():
+        before = ", ".join(other.address for other in plan.waits_for(entry.key))
+        if entry.key not in result.failures and isinstance(entry.step, Action) and before:
+            yield f"! {entry.address}: skipped: {before} has to come first"
 
 
 def _blocked_lines(result: Result) -> Iterator[str]:

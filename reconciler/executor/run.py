@@ -12,6 +12,7 @@ from reconciler.executor.patience import FIRST_POLL, LONGEST_POLL, TRIES, Patien
 from reconciler.executor.result import End, Events, Pass, Result, Settings
 from reconciler.executor.snapshot import look
 from reconciler.lifecycle.steps import Action, Context, Verb, Wait
+from reconciler.lifecycle.wording import few
 from reconciler.model.desired import Desired, Key, Kind
 from reconciler.observed import Observed
 from reconciler.planning import Entry, Plan, make_plan
@@ -50,6 +51,7 @@ class Run:
     _deadline: float = float("inf")
     _last: Pass | None = None
     _left: dict[Key, str] = field(default_factory=dict)
+    _sent: dict[Key, Action] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._patience = Patience(self.clock, self.events)
@@ -163,7 +165,17 @@ class Run:
         so it is looked at for a while before the object is stopped."""
         road = " -> ".join(entry.verbs)
         why = f"it changed since the plan was approved and now needs: {road}; plan and apply again"
-        self._patience.lose(entry.key, entry.address, why)
+        self._patience.lose(entry.key, entry.address, self._without_effect(entry) or why)
+
+    def _without_effect(self, entry: Entry) -> str:
+        """That the service accepted a change of this run which a fresh read does not show; empty when it is not so."""
+        step, sent = entry.step, self._sent.get(entry.key)
+        if sent is None or not isinstance(step, Action) or step.verb is not sent.verb:
+            return ""
+        still = [row.name for row in step.changes if row in sent.changes]
+        if not still or len(still) < len(step.changes):
+            return ""
+        return f"the service accepted: {sent}; a fresh read still differs in {few(still)}: the change did not take"
 
     async def _execute(self, ready: list[tuple[Entry, Action]]) -> None:
         gate = asyncio.Semaphore(self.settings.parallelism)
@@ -183,6 +195,7 @@ class Run:
                 self._patience.accepted(key)
                 self.approved.done(key, outcome.action.verb)
                 self.outcomes.append(outcome)
+                self._sent[key] = outcome.action
                 self.events.acted(outcome)
             case Moved() | Missing() as error:
                 self._patience.lose(key, address, _said(outcome.action, error))

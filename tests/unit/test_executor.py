@@ -97,6 +97,14 @@ def test_a_job_of_a_schedule_that_ends_meanwhile_is_for_the_next_run(world: Any)
     assert (result.end, account.sent, dict(result.failures)) == (End.SETTLED, [], {})
 
 
+def test_a_change_that_does_not_take_is_an_error(world: Any) -> None:
+    wanted = world.job(priority=5)
+    account = Account([world.observed(world.live_job(world.job()))])
+    result = run(world.desired(wanted), account, world.context)
+    assert (result.end, account.sent) == (End.FAILED, ["update job/j"])
+    assert "the service accepted: update; a fresh read still differs in priority" in result.failures[wanted.key]
+
+
 def test_what_is_no_longer_blocked_is_for_the_next_plan(world: Any) -> None:
     pool = replace(world.live_pool(world.pool()), members=(LiveNode("n1", "idle"),))
     owing = world.live_job(world.job(), stack="other", nodes=(world.ran(),))
