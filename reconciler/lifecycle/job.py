@@ -89,7 +89,7 @@ def _end(wanted: Wanted | None, job: LiveJob, reason: str, context: Context) -> 
     failed = [run for run in job.nodes or () if run.release is not None and run.release.failed]
     if not failed or not policy.hold or job.key in context.consents.release_failure:
         return gone
-    nodes = ", ".join(f"{short(run.node)} (exit code {run.release.exit_code})" for run in failed if run.release)
+    nodes = ", ".join(f"{short(run.node)} ({run.release.ending})" for run in failed if run.release)
     if not kept:
         # What release said is on the nodes, and goes with them: it is fetched now, not when somebody consents.
         return replace(gone, verb=Verb.WRITE_RECEIPT, reason=f"release failed on {nodes}")

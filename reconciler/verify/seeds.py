@@ -36,6 +36,8 @@ PASSES: Final = 8
 """Commands after the faults, by which nothing may be left to do."""
 PAUSE: Final = 20.0
 """Seconds between them; who waits for something finds it done."""
+RARE: Final = 7
+"""Two seeds of so many also have releases that fail, and lists that the account's roles do not allow for a while."""
 SECONDS: Final = 0.2
 """How long a command on a node takes of which nothing else is known."""
 Wrap = Callable[[BatchAccount], Any]
@@ -128,6 +130,12 @@ async def _play(seed: int, states: Sequence[Desired], switches: Switches | None,
     chance = random.Random(f"play/{seed}")
     storm = Storm(random.Random(f"storm/{seed}"))
     stage = Stage(states[0].stack.name, storm, switches, wrap)
+    if seed % RARE in (1, 4):
+        # Drawn apart, so that what other seeds play stays as it is.
+        luck = random.Random(f"luck/{seed}")
+        storm.refuses = luck.choice([0.0, 0.1, 0.3])
+        chance_of_failure = luck.choice([0.0, 0.3, 0.8])
+        stage.witness.fails = lambda: luck.random() < chance_of_failure
     orders = [Order(state, work=chance.random() < 0.3) for state in states] + [Order(states[-1], destroys=True)]
     outsider = Outsider(stage.account, stage.story, random.Random(f"outsider/{seed}"))
     outsider.jobs = sorted({wanted.name for state in states for wanted in state.objects.values() if _is_job(wanted)})
@@ -172,10 +180,17 @@ def _ended(request: Request) -> str:
     return unquote(parts[1]) if ends and parts[0] == "jobs" else ""
 
 
+def _is_list(request: Request) -> bool:
+    return request.method == "GET" and request.path.strip("/") in ("pools", "jobs", "jobschedules")
+
+
 class Storm:
     """Fates by chance. How bad the weather is differs from seed to seed, and so does when a process dies."""
 
     def __init__(self, chance: random.Random) -> None:
+        self.refuses = 0.0
+        """How often a list is refused for want of permission: what is not listed is not known, and never absent."""
+        self._refusal = random.Random(f"refusal/{chance.getstate()[1][0]}")
         self.usurp: Callable[[str], Coroutine[Any, Any, None]] | None = None
         self._chance = chance
         self._plots: list[asyncio.Task[None]] = []
@@ -190,6 +205,8 @@ class Storm:
         if asyncio.get_running_loop().time() > STORM:
             return UNDISTURBED
         out, back = (LATENCY * chance.uniform(1.0, self._slow) for _ in range(2))
+        if self.refuses and _is_list(request) and self._refusal.random() < self.refuses:
+            return Fate(out, back, status=403)
         if chance.random() < self._deadly * (1.0 if request.method != "GET" else 0.2):
             return Fate(out, back, dies=chance.choice(["before", "after"]))
         job = _ended(request)

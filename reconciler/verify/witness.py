@@ -31,6 +31,7 @@ GOING: Final = frozenset({"terminating", "deleting"})
 TAKING: Final = frozenset({"resize", "removenodes", "reboot", "reimage"})
 UNGUARDED: Final = frozenset({"addtaskcollection", "updateproperties", "disableautoscale", "nodes"})
 """Requests that take no condition (REST reference): a fresh look just before is all there can be."""
+RELEASE_SECONDS: Final = 0.2
 Incarnation = tuple[str, int]
 Done = Callable[[int], None]
 
@@ -56,6 +57,8 @@ class Witness:
     """The incarnations of jobs that each process was ever shown."""
     states: set[int] = field(default_factory=set)
     """Prints of the states of the account in which requests met it."""
+    fails: Callable[[], bool] = lambda: False
+    """Whether the release that begins now is one that fails."""
     world: World = field(init=False)
 
     # --- commands on nodes
@@ -72,7 +75,7 @@ class Witness:
         if node.boots in boots and incarnation not in self.meddled:
             self.broken.append(f"release of job/{job.id} started a second time on node {node.id}")
         boots.append(node.boots)
-        return None
+        return Outcome(RELEASE_SECONDS, exit_code=1) if self.fails() else None
 
     @property
     def release_runs(self) -> int:
@@ -168,8 +171,7 @@ class Witness:
         if isinstance(target, Job) and target.schedule is not None:
             parent = self.world.schedules.get(target.schedule)
             return parent is None or self._is_ours(parent)
-        values = [item["value"] for item in target.spec.get("metadata") or () if item["name"] == MARK]
-        mark = Mark.parse(values[0]) if values else None
+        mark = _mark(target)
         return mark is not None and mark.stack == self.stack
 
     def _on_delete(self, who: str, job: Job) -> list[str]:
@@ -181,12 +183,21 @@ class Witness:
             if _owes(job, here) and self._is_up(here.node)
         ]
         findings = [f"{who} deleted job/{job.id}, which was not released on node {node}" for node in lost]
+        if self._is_held(job):
+            failed = [here.node_id for here in self.world.attendances_of_job[job.key].values() if _failed(here)]
+            findings += [f"{who} deleted job/{job.id}, whose release failed on node {node}" for node in failed]
         receipt = self.disk.receipts.get((Key.of(Kind.JOB, job.id), iso(job.created)))
         if receipt is None:
             return [*findings, f"{who} deleted job/{job.id} without a receipt in the store"]
         if _written(receipt) != self._results(job):
             findings.append(f"{who} deleted job/{job.id}, and its receipt is not what its nodes did")
         return findings
+
+    def _is_held(self, job: Job) -> bool:
+        """Whether its evidence is to be kept after a failed release: its mark says so, or that of its schedule."""
+        parent = self.world.schedules.get(job.schedule) if job.schedule is not None else None
+        mark = _mark(parent or job)
+        return mark is not None and mark.hold
 
     def _is_up(self, node: str) -> bool:
         return node in self.world.nodes and self.world.nodes[node].state in UP
@@ -228,6 +239,15 @@ class Witness:
                 else:
                     findings.append(sentence)
         return findings
+
+
+def _mark(target: Job | Pool | Schedule) -> Mark | None:
+    values = [item["value"] for item in target.spec.get("metadata") or () if item["name"] == MARK]
+    return Mark.parse(values[0]) if values else None
+
+
+def _failed(here: Attendance) -> bool:
+    return here.release is not None and bool(here.release.exit_code)
 
 
 def _nothing(_: int) -> None:
