@@ -77,7 +77,9 @@ def told(plan: Plan, desired: Desired) -> tuple[str, ...]:
         for consent in desired.consents
         if not consent.counts_at(plan.at)
     ]
-    others = [f"'{name}' ({counted(count, 'object')})" for name, count in plan.others.items() if name not in desired.beside]
+    others = [
+        f"'{name}' ({counted(count, 'object')})" for name, count in plan.others.items() if name not in desired.beside
+    ]
     if others:
         ended.append(
             f"The account also holds objects of {'stack' if len(others) == 1 else 'stacks'} {few(others)}, of which "
