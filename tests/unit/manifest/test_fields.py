@@ -63,7 +63,19 @@ STACK = "apiVersion: reconciler/v1\nkind: Stack\nmetadata: {name: s}\nspec:\n"
         ("  quux: 3", "7:3: spec.quux: unknown field 'quux'"),
         ("  'a b\\n': 3", "7:3: spec['a b\\\\n']: unknown field 'a b\\\\n'"),
         (
-            "  startTask: {commandLine: x, resourceFiles: [{httpUrl: u}]}",
+            "  startTask: {commandLine: x, resourceFiles: [{httpUrl: 'file:///etc/passwd', filePath: f}]}",
+            "7:57: spec.startTask.resourceFiles[0].httpUrl: expected a URL that begins with https:// or http://, found one that begins with 'file'",
+        ),
+        (
+            "  startTask: {commandLine: x, resourceFiles: [{storageContainerUrl: container}]}",
+            "7:69: spec.startTask.resourceFiles[0].storageContainerUrl: expected a URL that begins with https:// or http://, found a text without it",
+        ),
+        (
+            "  startTask: {commandLine: x, resourceFiles: [{httpUrl: 'https:///f', filePath: f}]}",
+            "7:57: spec.startTask.resourceFiles[0].httpUrl: expected a URL with a host and without blanks, found another text",
+        ),
+        (
+            "  startTask: {commandLine: x, resourceFiles: [{httpUrl: https://h/u}]}",
             "7:47: spec.startTask.resourceFiles[0]: expected filePath beside httpUrl, found none",
         ),
     ],
