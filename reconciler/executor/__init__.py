@@ -5,6 +5,7 @@ object tears another's work down. Waiting is not failing, and a pass may be kill
 """
 
 from reconciler.executor.approval import Approval, Approvals, approve
+from reconciler.executor.patience import Patience
 from reconciler.executor.result import End, Events, Pass, Result, Settings
 from reconciler.executor.run import Run
 from reconciler.executor.snapshot import look, read_results
@@ -15,6 +16,7 @@ __all__ = [
     "End",
     "Events",
     "Pass",
+    "Patience",
     "Result",
     "Run",
     "Settings",
