@@ -2,8 +2,8 @@
 
 A plan that a person approved, or that began in a change window, takes several passes; the process may die between any
 two, and another replica go on. So the approved road of each object is written down before its first request, and what
-is seen later is compared with it by the rule of saved plans: the same incarnation and nothing but a rest of the road; or
-an incarnation that the road itself creates, and nothing but what comes after; anything else needs a new decision.
+is seen later is compared with it by the rule of saved plans: the same incarnation and nothing but a rest of the road,
+or an incarnation that the road itself creates and nothing but what comes after; anything else needs a new decision.
 
 Values of changes are not written down, they may be secrets: the digest of the manifest stands for them.
 """
@@ -17,7 +17,7 @@ from reconciler.executor import Approval
 from reconciler.lifecycle.steps import Done, Verb
 from reconciler.model.desired import Key, Kind, Wanted
 from reconciler.observed import LivePool
-from reconciler.plan import Entry, Plan
+from reconciler.planning import Entry, Plan
 
 FORMAT: Final = 1
 
@@ -58,9 +58,9 @@ class Grant:
         return Approval(verbs, born, fresh, self.shrinks, self.on_nodes).covers(entry)
 
     def is_under_way(self, entry: Entry, stack: str) -> bool:
-        """Whether its road was begun and is not at its end: what a closing window does not stop. A job that was asked to
-        end is deleted and, where it is replaced, created anew with its tasks; nodes that were taken off scheduling are
-        put back."""
+        """Whether its road was begun and is not at its end: what a closing window does not stop. A job that was asked
+        to end is deleted and, where it is replaced, created anew with its tasks; nodes that were taken off scheduling
+        are put back."""
         if not self.begun or not self.covers(entry, stack):
             return False
         aside = isinstance(entry.live, LivePool) and entry.live.mark is not None and bool(entry.live.mark.aside)

@@ -8,8 +8,6 @@ from reconciler.errors import BatchError, Transient
 from reconciler.executor.result import Events
 from reconciler.lifecycle.steps import Action, Done, Verb
 from reconciler.model.desired import Key
-from reconciler.lifecycle.steps import Action, Done, Verb
-from reconciler.model.desired import Key
 from reconciler.planning import Entry, Plan
 from reconciler.ports import Clock
 
@@ -28,7 +26,7 @@ LONGEST_RESPITE: Final = 900.0
 @dataclass
 class _Trouble:
     """What one object has met so far in this run. *since* is when its present trouble began, None without one;
-    *given_up* how often it was since a request of it was last accepted; *seen* tells what was asked for from anything
+    *given_up* how often it was for the same request; *seen* tells what was asked for from anything
     else."""
 
     tries: int = 0
@@ -100,7 +98,7 @@ class Patience:
                 continue
             trouble, seen = self._troubles[key], _asked(entry)
             if trouble.failure is not None and trouble.seen != seen:
-                trouble.failure, trouble.tries, trouble.since, trouble.not_before = None, 0, None, 0.0
+                self._troubles[key] = trouble = _Trouble(verb=trouble.verb)
             trouble.seen = seen
 
     def accepted(self, key: Key) -> None:
@@ -108,7 +106,7 @@ class Patience:
         trouble = self._of(key)
         trouble.tries, trouble.since = 0, None
         if self._lasting:
-            trouble.failure, trouble.given_up, trouble.not_before = None, 0, 0.0
+            trouble.failure, trouble.not_before = None, 0.0
 
     def rest(self, key: Key, seconds: float) -> None:
         """Leave the object alone for so long."""
@@ -152,9 +150,12 @@ class Patience:
 def _asked(entry: Entry) -> tuple[object, ...]:
     """What tells one request for an object from another."""
     step = entry.step
-    guard = entry.live.guard if entry.live is not None else None
+    born = entry.live.guard.born if entry.live is not None else None
     digest = entry.wanted.digest if entry.wanted is not None else ""
-    return (step.verb if isinstance(step, Action) else type(step), guard, digest)
+    if not isinstance(step, Action):
+        return (type(step), born, digest)
+    # Not the ETag: each try of a change that does not take makes another one.
+    return (step.verb, born, digest, tuple((row.name, str(row.old), str(row.new)) for row in step.changes))
 
 
 def back_off(tries: int, error: BatchError) -> float:

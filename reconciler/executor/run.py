@@ -177,7 +177,10 @@ class Run:
                 continue
             if self.approved.covers(entry):
                 yield entry, action
-            elif not self._sliced and not self._leave(entry):
+            elif self._sliced:
+                if why := self._without_effect(entry):
+                    self._patience.give_up(entry.key, entry.address, why)
+            elif not self._leave(entry):
                 self._off_road(entry)
 
     def _leave(self, entry: Entry) -> bool:
