@@ -10,7 +10,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from reconciler.errors import Locked, LockLost, ReconcilerError, StoreError
-from reconciler.ports import Clock, Holding, Lock
+from reconciler.ledger import Entry, Evidence, Ledger
+from reconciler.model.desired import Key
+from reconciler.ports import Clock, Holding, Lock, StateStore
+from reconciler.receipt import Receipt
 
 SECONDS: Final = 30.0
 MARGIN: Final = 1 / 6
@@ -98,3 +101,40 @@ class Leadership:
         if self.leads is not self._led:
             self._led = self.leads
             self._changed(self._led, why)
+
+
+class Fenced:
+    """A StateStore that is written by the leader alone: each writing method raises LockLost otherwise."""
+
+    def __init__(self, store: StateStore, lease: Leadership) -> None:
+        self._store = store
+        self._lease = lease
+
+    async def prepare(self) -> None:
+        """Give the store its name."""
+        self._lease.check()
+        await self._store.prepare()
+
+    async def ledger(self) -> Ledger:
+        """What is remembered of the stack."""
+        return await self._store.ledger()
+
+    async def record(self, entry: Entry) -> None:
+        """Remember a run."""
+        self._lease.check()
+        await self._store.record(entry)
+
+    async def forget(self, key: Key) -> None:
+        """Remember a run no longer."""
+        self._lease.check()
+        await self._store.forget(key)
+
+    async def keep_log(self, key: Key, born: str, path: str, content: bytes) -> None:
+        """Keep a log of an incarnation of a job."""
+        self._lease.check()
+        await self._store.keep_log(key, born, path, content)
+
+    async def keep_receipt(self, receipt: Receipt) -> Evidence:
+        """Keep the receipt of an incarnation of a job."""
+        self._lease.check()
+        return await self._store.keep_receipt(receipt)
