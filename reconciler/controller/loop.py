@@ -91,6 +91,7 @@ class _Sight:
     observed: Observed | None = None
     permits: Permits = field(default_factory=lambda: Permits(frozenset(), {}))
     awaiting: str = ""
+    guard: str = ""
     problems: list[str] = field(default_factory=list)
     error: str = ""
     failed: tuple[str, ...] = ()
@@ -196,7 +197,12 @@ class StackLoop:
         """Pass after pass until it is stopped; then the lease is given back."""
         try:
             while not self._stop.is_set():
-                seconds = await self.once()
+                try:
+                    seconds = await self.once()
+                except Exception as error:  # noqa: BLE001 - as in `once`: what it tells of a pass may be the mistake
+                    traceback.print_exc(file=sys.stderr)
+                    self._teller.say(Code.PASS_BROKE, f"{type(error).__name__}: {error}", warning=True)
+                    seconds = self._conduct.interval
                 await self._rest(seconds)
         finally:
             await self.close()
@@ -289,14 +295,14 @@ class StackLoop:
         self, sight: _Sight, site: Site, lease: Leadership, desired: Desired, first: Pass, run: Run
     ) -> None:
         """What of the first plan of a pass may be done."""
-        guard = too_much(first.plan, desired, None) or ""
-        if guard:
-            sight.problems.append(guard)
+        sight.guard = too_much(first.plan, desired, None) or ""
+        if sight.guard:
+            sight.problems.append(sight.guard)
         if lease.leads:
             self._said = replace(self._said, grants=self._said.grants.left(first.plan))
-            if self._conduct.mode is Mode.APPROVE and not guard:
+            if self._conduct.mode is Mode.APPROVE and not sight.guard:
                 await self._take_approval(site, first.plan)
-        sight.permits = permits(first.plan, self._situation(desired, lease, guard))
+        sight.permits = permits(first.plan, self._situation(desired, lease, sight.guard))
         run.approved = Approvals({key: Approval.of(first.plan.entries[key]) for key in sight.permits.allowed})
 
     def _situation(self, desired: Desired, lease: Leadership, guard: str) -> Situation:
@@ -360,9 +366,8 @@ class StackLoop:
         """What a slice has come to."""
         plan, observed = result.last.plan, result.last.observed
         sight.plan, sight.observed = plan, await self._watched(desired, observed)
-        guard = sight.problems[0] if sight.problems else ""
         left = self._said.grants.left(plan)
-        sight.permits = permits(plan, self._situation(desired, lease, guard))
+        sight.permits = permits(plan, self._situation(desired, lease, sight.guard))
         sight.awaiting = sight.permits.awaiting(plan) if self._conduct.mode is Mode.APPROVE else ""
         if lease.leads and left is not self._said.grants:
             self._check()
@@ -376,26 +381,28 @@ class StackLoop:
         )
         sight.problems += problems(desired, sight.observed)
         self._ledger_receipts = _receipts(run.context)
-        sight.end = self._end(sight, plan, lease, guard, result)
+        sight.end = self._end(sight, plan, lease, result)
         sight.soon = lease.leads and sight.end is PassEnd.IN_PROGRESS
 
-    def _end(self, sight: _Sight, plan: Plan, lease: Leadership, guard: str, result: Result) -> PassEnd:
-        under_way = bool(result.waiting or (result.stopped and sight.permits.allowed))
+    def _end(self, sight: _Sight, plan: Plan, lease: Leadership, result: Result) -> PassEnd:
+        held = sight.permits.held.keys()
         can = {key for key in sight.permits.allowed if not plan.entries[key].blocked and key not in result.failures}
-        if guard:
+        waits = any(
+            isinstance(entry.step, Wait) and entry.key not in held and held.isdisjoint(entry.step.on)
+            for entry in plan.entries.values()
+        )
+        if sight.guard:
             return PassEnd.GUARDED
         if result.failures:
             return PassEnd.FAILED
-        if lease.leads and (under_way or can):
+        if waits or can:
             return PassEnd.IN_PROGRESS
         if sight.awaiting:
             return PassEnd.AWAITING_APPROVAL
-        if sight.permits.held:
+        if held:
             return PassEnd.OUT_OF_SYNC
         if plan.blocked or plan.unread:
             return PassEnd.BLOCKED
-        if any(isinstance(entry.step, Wait) for entry in plan.entries.values()):
-            return PassEnd.IN_PROGRESS
         return self._feed.trouble or PassEnd.SYNCED
 
     async def _watched(self, desired: Desired, observed: Observed) -> Observed:
@@ -508,8 +515,7 @@ class StackLoop:
         tell.each(Code.BLOCKED, {entry.address: str(entry.blocked) for entry in entries if entry.blocked})
         drifted = {entry.address: _fields(entry) for entry in entries if entry.drift and entry.key in _held(sight)}
         tell.each(Code.DRIFT_DETECTED, drifted)
-        guards = {"": sight.problems[0]} if sight.end is PassEnd.GUARDED else {}
-        tell.each(Code.GUARD_STOPPED, guards)
+        tell.each(Code.GUARD_STOPPED, {"": sight.guard} if sight.guard else {})
         waits = {"": f"{sight.awaiting}: {summary(plan)}"} if sight.awaiting else {}
         tell.each(Code.PLAN_AWAITS_APPROVAL, waits, warning=False)
         tell.each(Code.OUT_OF_SYNC, {"": summary(plan)} if sight.end is PassEnd.OUT_OF_SYNC else {})
