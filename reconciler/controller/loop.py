@@ -19,7 +19,7 @@ from reconciler.controller.grants import Grants
 from reconciler.controller.lease import SECONDS as LEASE
 from reconciler.controller.lease import Fenced, Leadership
 from reconciler.controller.notebook import ApprovalNote, Notebook, Said, is_over
-from reconciler.controller.permits import Permits, Situation, permits
+from reconciler.controller.permits import Permits, Situation, ahead, permits
 from reconciler.controller.state import Mode, PassEnd, PassRecord, StackStatus
 from reconciler.controller.telling import Teller
 from reconciler.controller.traffic import Gate, Traffic
@@ -386,7 +386,7 @@ class StackLoop:
 
     def _end(self, sight: _Sight, plan: Plan, lease: Leadership, result: Result) -> PassEnd:
         held = sight.permits.held.keys()
-        can = {key for key in sight.permits.allowed if not plan.entries[key].blocked and key not in result.failures}
+        can = any(not plan.entries[key].blocked and held.isdisjoint(ahead(plan, key)) for key in sight.permits.allowed)
         waits = any(
             isinstance(entry.step, Wait) and entry.key not in held and held.isdisjoint(entry.step.on)
             for entry in plan.entries.values()

@@ -58,7 +58,24 @@ def permits(plan: Plan, now: Situation) -> Permits:
             held[key] = why
         else:
             allowed.add(key)
+    if now.closed:
+        # What was begun cannot come to its end without what has to come first: a window stops neither.
+        begun = {key for key in allowed if now.grants.is_under_way(plan.entries[key], plan)}
+        needed = {key for other in begun for key in ahead(plan, other) if held.get(key) == now.closed}
+        allowed |= needed
+        held = {key: why for key, why in held.items() if key not in needed}
     return Permits(frozenset(allowed), held, tuple(waiting))
+
+
+def ahead(plan: Plan, key: Key) -> set[Key]:
+    """Everything of the plan that has to be done before an object is: what it waits for, and so on."""
+    found: set[Key] = set()
+    left = [key]
+    while left:
+        before = {entry.key for entry in plan.waits_for(left.pop())} - found
+        found |= before
+        left += before
+    return found
 
 
 def _held(entry: Entry, plan: Plan, now: Situation) -> str | None:
