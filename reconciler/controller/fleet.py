@@ -82,13 +82,16 @@ class Controller:
                 await self._feed.refresh()
                 self._find_stacks(start=True)
                 sleeper = asyncio.ensure_future(self._clock.sleep(self._conduct.interval))
-                await asyncio.wait({sleeper, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait({sleeper, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                if sleeper in done:
+                    sleeper.result()
                 sleeper.cancel()
                 await asyncio.gather(sleeper, return_exceptions=True)
         finally:
             stopped.cancel()
-            for loop in self._loops.values():
-                loop.stop()
+            if not self._stop.is_set():  # cut short: nothing is waited for
+                for running in self._running.values():
+                    running.cancel()
             await asyncio.gather(stopped, *self._running.values(), return_exceptions=True)
             self._bulletin.tell("", Code.STOPPED, self._owner)
 
