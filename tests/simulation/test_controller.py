@@ -1,7 +1,7 @@
 """The controller in its loop on a virtual clock, against the simulated account."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -130,7 +130,7 @@ async def test_what_is_committed_is_there_and_stays_in_sync(world: World, stacks
     world.repository.commit(stacks["small"][0])
     world.replica()
     await world.ends(PassEnd.SYNCED)
-    assert {key for key in world.account.jobs} == {"main"}
+    assert set(world.account.jobs) == {"main"}
     assert len(world.account.tasks) == 2
     sent = len(world.writes())
     await asyncio.sleep(600)
