@@ -26,11 +26,12 @@ from reconciler.controller.traffic import Gate, Traffic
 from reconciler.errors import BatchError, Denied, LockLost, StoreError, TargetError, Transient
 from reconciler.executor import Approval, Approvals, Pass, Patience, Result, Run, Settings
 from reconciler.executor.snapshot import read_details
+from reconciler.guards import guards_of, refusal
 from reconciler.lifecycle.steps import Context, Wait
 from reconciler.model.desired import Desired, Key, Wanted
 from reconciler.model.document import JobLifecycle
 from reconciler.observed import Observed
-from reconciler.planning import Entry, Plan, too_much
+from reconciler.planning import Entry, Plan
 from reconciler.ports import BatchReader, BatchWriter, Clock, Journal, Lock, Notes, StateStore
 from reconciler.reading import for_watching
 from reconciler.render.text import summary
@@ -295,7 +296,7 @@ class StackLoop:
         self, sight: _Sight, site: Site, lease: Leadership, desired: Desired, first: Pass, run: Run
     ) -> None:
         """What of the first plan of a pass may be done."""
-        sight.guard = too_much(first.plan, desired, None) or ""
+        sight.guard = refusal(guards_of(first.plan, desired)) or ""
         if sight.guard:
             sight.problems.append(sight.guard)
         if lease.leads:
@@ -432,8 +433,11 @@ class StackLoop:
         assert self._last_desired is not None, "a loop begins with a stack of the source"
         said = "the source has no such stack any more; its objects are left as they are"
         self._teller.once("gone", Code.STACK_GONE, said)
-        # An empty source never prunes: what is asked for now is nothing, and a guard stops that.
-        return replace(self._last_desired, objects={})
+        # An empty source never prunes: what is asked for now is nothing, and the guard stops that whatever was consented
+        # to when the stack was there.
+        last = self._last_desired
+        guards = replace(last.stack.guards, asks_when_empty=True)
+        return replace(last, objects={}, consents=(), stack=replace(last.stack, guards=guards))
 
     async def _read_notes(self, site: Site) -> Said:
         said = await Notebook(site.notes).read()
@@ -571,6 +575,7 @@ class StackLoop:
                 for key, (left, why) in self._patience.pauses().items()
             },
             receipts=self._ledger_receipts,
+            quotas=stack.quotas if stack is not None else {},
             next_pass_at=self._in(seconds),
             held={entries[key].address: why for key, why in sight.permits.held.items() if key in entries},
         )

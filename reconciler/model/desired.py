@@ -176,7 +176,8 @@ class Stack:
     """The ownership set. *prunes* is false where nothing says that the source is complete. *digest_key* is the secret
     from which the key of secret digests is derived; without one the account's key serves. *quotas* are those that the
     manifest names, by the names in `QUOTAS`. *refuses_other_pools*: each job has to run on a pool of the stack.
-    *windows*: when a controller may begin to change it; empty, always. *source* is where the Stack is written; None without one."""
+    *windows*: when a controller may begin to change it; empty, always. *source* is where the Stack is written; None
+    without one."""
 
     name: str
     prunes: bool
