@@ -97,7 +97,7 @@ class Patience:
                 del self._troubles[key]
                 continue
             trouble, seen = self._troubles[key], _asked(entry)
-            if trouble.failure is not None and trouble.seen != seen:
+            if trouble.failure is not None and trouble.seen not in ((), seen):
                 self._troubles[key] = trouble = _Trouble(verb=trouble.verb)
             trouble.seen = seen
 
