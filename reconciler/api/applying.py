@@ -131,6 +131,10 @@ def _consents(planned: Planned) -> Iterator[dict[str, Any]]:
         yield {"flag": "--dangerous-force", "object": str(key), "born": born}
     if options.allow_deletes is not None:
         yield {"flag": "--allow-deletes", "value": options.allow_deletes}
+    for given in planned.desired.consents:
+        if given.counts_at(planned.plan.at):
+            place = {"source": str(given.source), "until": given.until}
+            yield {"flag": str(given), **({"object": given.address} if given.address else {}), **place}
 
 
 async def _pruned(store: Store, planned: Planned, result: Result) -> list[str]:

@@ -99,6 +99,8 @@ def _text(row: Row) -> str:
             plan = f", plan {row['digest'][:12]}" if row.get("digest") else ""
             return f"{row['command']} by {row['who']}{plan}{revision}"
         case "consent":
+            if row.get("source"):
+                return f"consent of {row['source']}: {row['flag']} until {row['until']}"
             return f"{row['who']} consented: {row['flag']} {thing or row.get('value', '')}"
         case "action":
             force = " with force" if row.get("force") else ""

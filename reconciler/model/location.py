@@ -5,8 +5,12 @@ from urllib.parse import urlsplit
 
 def problem_of(location: str) -> str:
     """What is wrong with a text that is to name a store; empty for a good one."""
+    if not location.strip():
+        return "expected a folder or a URL, found an empty text"
+    if location.startswith("~"):
+        return f"expected a path as it is, found {location!r}: nobody puts a home directory in for '~' here"
     if "://" not in location:
-        return "" if location.strip() else "expected a folder or a URL, found an empty text"
+        return ""
     try:
         parts = urlsplit(location)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

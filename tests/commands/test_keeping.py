@@ -246,3 +246,15 @@ def test_a_history_says_who_did_what_and_what_they_consented_to(desk: Desk) -> N
 
 def test_an_account_without_history_says_so(desk: Desk) -> None:
     assert desk.run("history").out.splitlines()[-1] == f"Nothing is written down in {place(desk)}."
+
+
+def test_a_history_names_the_line_of_a_consent_that_a_commit_gave(desk: Desk) -> None:
+    annotation = '"reconciler/allow-task-loss": "pool/p until 2999-01-01T00:00:00Z"'
+    over = '"reconciler/allow-release-loss": "job/j until 2001-01-01T00:00:00Z"'
+    stack = STACK.replace("{name: s}", f"{{name: s, annotations: {{{annotation}, {over}}}}}")
+    desk.write(pool=POOL, stack=stack)
+    desk.apply()
+    (consent,) = [row for row in history(desk) if row["event"] == "consent"]
+    assert (consent["object"], consent["until"]) == ("pool/p", "2999-01-01T00:00:00Z")
+    assert consent["source"].endswith("stack.yaml:3")
+    assert "consent of " in desk.run("history", "pool/p").out
