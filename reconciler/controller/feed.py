@@ -76,13 +76,30 @@ class Feed:
                 checkout = await self._source.fetch()
                 self.offered = checkout.revision
                 await self._take(checkout, now)
+                await self._source.keep(checkout.revision)
             except SourceError as error:
                 self.problem, self.trouble = str(error), PassEnd.SOURCE_ERROR
+                if error.commit:  # it is there, and must not be used
+                    self.offered, self.trouble = Revision(error.commit), PassEnd.INVALID
             except ManifestErrors as errors:
                 self.problem, self.trouble = _findings(errors), PassEnd.INVALID
             except (ReconcilerError, OSError) as error:
                 self.problem, self.trouble = str(error), PassEnd.INVALID
+            if self.manifests is None:
+                await self._recall(now)
             self._fetched = self._clock.now()
+
+    async def _recall(self, now: float) -> None:
+        """What was in force when the last process ended: a source that is away, or broken since, takes nothing from
+        it. The trouble stays."""
+        trouble = self.problem, self.trouble
+        try:
+            checkout = await self._source.kept()
+            if checkout is not None:
+                await self._take(checkout, now)
+        except (ReconcilerError, OSError):
+            pass  # then there is nothing to go on with, and what is wrong with the newest one is told
+        self.problem, self.trouble = trouble
 
     async def _take(self, checkout: Checkout, now: float) -> None:
         version = (checkout, await self._loader.version(checkout))

@@ -5,7 +5,7 @@ import random
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -50,8 +50,24 @@ WATCHED: Final = 50
 SHOWN_RECEIPTS: Final = 500
 
 
+async def _nothing(_: Observed) -> None:
+    return None
+
+
 class Connected(BatchReader, BatchWriter, Protocol):
     """An account that is read and written."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a stack, while its store is open."""
+
+    store: StateStore
+    notes: Notes
+    lock: Lock
+    journal: Journal
+    prune: Callable[[Observed], Awaitable[None]] = _nothing
+    """Keep what has been kept within its bounds."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +78,7 @@ class Site:
     target: str
     key: object = field(repr=False)
     connect: Callable[[Gate], AbstractAsyncContextManager[Connected]] = field(repr=False)
-    store: StateStore
-    notes: Notes
-    lock: Lock
-    journal: Journal
+    keep: Callable[[], AbstractAsyncContextManager[Kept]] = field(repr=False)
     traffic: Traffic
     sign: Callable[[Desired], Desired] = field(repr=False, default=lambda desired: desired)
 
@@ -128,6 +141,8 @@ class StackLoop:
         self._wake = asyncio.Event()
         self._exits = AsyncExitStack()
         self._site: Site | None = None
+        self._kept: Kept | None = None
+        self._doors = AsyncExitStack()
         self._account: Connected | None = None
         self._lease: Leadership | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -167,9 +182,9 @@ class StackLoop:
     @property
     def notebook(self) -> Notebook:
         """The notes of the stack. Raises StoreError before it is known where they are."""
-        if self._site is None:
+        if self._kept is None:
             raise StoreError(f"stack '{self.name}' has not been looked at yet: try again")
-        return Notebook(self._site.notes)
+        return Notebook(self._kept.notes)
 
     @property
     def account(self) -> BatchReader:
@@ -259,42 +274,42 @@ class StackLoop:
             return
         site = await self._settle(self._site_of(desired))
         desired = site.sign(desired)
-        lease = self._lease
+        kept, lease = self._kept, self._lease
+        assert kept is not None
         assert lease is not None
-        self._said = await self._read_notes(site)
+        self._said = await self._read_notes()
         lease.wanted = not any(one.address == "" for one in self._said.suspensions)
         if not lease.wanted:
             await lease.give_up()
         account = await self._connected(site)
         if lease.leads and any(map(_has_ttl, desired.objects.values())):
             lease.check()
-            await site.store.prepare()  # marks name it from the first create on
+            await kept.store.prepare()  # marks name it from the first create on
         self._journaled = False
         run = Run(
             account,
             account,
             self._clock,
-            site.journal,
-            Fenced(site.store, lease),
+            kept.journal,
+            Fenced(kept.store, lease),
             self._teller,
             desired,
             Context(desired.stack.name, desired.stack.prunes),
             Settings(self._conduct.parallelism, None, work=False),
             Approvals({}),
             self._stop,
+            lease.check,
             patience=self._patience,
-            begins=lambda entries: self._begin(site, run, entries),
+            begins=lambda entries: self._begin(kept, run, entries),
         )
         first = await run.begin()
         sight.plan, sight.observed = first.plan, first.observed
-        await self._decide(sight, site, lease, desired, first, run)
+        await self._decide(sight, lease, desired, first, run)
         self._shown = first.plan
         result = await run.slice(first, self._conduct.slice_)
-        await self._conclude(sight, site, lease, desired, result, run)
+        await self._conclude(sight, lease, desired, result, run)
 
-    async def _decide(
-        self, sight: _Sight, site: Site, lease: Leadership, desired: Desired, first: Pass, run: Run
-    ) -> None:
+    async def _decide(self, sight: _Sight, lease: Leadership, desired: Desired, first: Pass, run: Run) -> None:
         """What of the first plan of a pass may be done."""
         sight.guard = refusal(guards_of(first.plan, desired)) or ""
         if sight.guard:
@@ -302,7 +317,7 @@ class StackLoop:
         if lease.leads:
             self._said = replace(self._said, grants=self._said.grants.left(first.plan))
             if self._conduct.mode is Mode.APPROVE and not sight.guard:
-                await self._take_approval(site, first.plan)
+                await self._take_approval(first.plan)
         sight.permits = permits(first.plan, self._situation(desired, lease, sight.guard))
         run.approved = Approvals({key: Approval.of(first.plan.entries[key]) for key in sight.permits.allowed})
 
@@ -318,7 +333,7 @@ class StackLoop:
             guard,
         )
 
-    async def _take_approval(self, site: Site, plan: Plan) -> None:
+    async def _take_approval(self, plan: Plan) -> None:
         """Grant what waits in this plan, when its digest was named and not used yet."""
         waiting = permits(plan, Situation(Mode.APPROVE, True, self._said.grants, self._said.suspensions)).waiting
         if not waiting:
@@ -332,9 +347,9 @@ class StackLoop:
         grants = replace(grants, roads={**self._said.grants.roads, **grants.roads})
         self._check()
         # In this order: an approval that is remembered as used and never was granted would have to be given again.
-        await Notebook(site.notes).grant(grants)
-        await Notebook(site.notes).approve(replace(note, used=self._clock.utc()))
-        await Notebook(site.notes).forget_approvals(self._said)
+        await self.notebook.grant(grants)
+        await self.notebook.approve(replace(note, used=self._clock.utc()))
+        await self.notebook.forget_approvals(self._said)
         self._said = replace(self._said, grants=grants)
         self._teller.say(Code.PLAN_APPROVED, f"{note.digest} by {note.who}")
 
@@ -346,24 +361,24 @@ class StackLoop:
         in_source = self._feed.manifests.approvals if self._feed.manifests is not None else {}
         return ApprovalNote(digest, in_source[digest], self._clock.utc()) if digest in in_source else None
 
-    async def _begin(self, site: Site, run: Run, entries: Sequence[Entry]) -> None:
+    async def _begin(self, kept: Kept, run: Run, entries: Sequence[Entry]) -> None:
         """Write down what is about to be done: in the journal once a pass, and where an approval or a window allowed
         it, so that it is brought to its end by whoever leads then."""
         self._check()
         if not self._journaled:
             digest = self._shown.digest if self._shown is not None else ""
-            site.journal.write("run", command="run", digest=digest, revision=self._feed.revision.id)
+            await kept.journal.write(
+                "run", who=self._owner, command="run", digest=digest, revision=self._feed.revision.id
+            )
             self._journaled = True
         if self._conduct.mode is not Mode.APPROVE and not run.desired.stack.windows:
             return
         begun = self._said.grants.begin(entries, self.name)
         if begun is not self._said.grants:
-            await Notebook(site.notes).grant(begun)
+            await self.notebook.grant(begun)
             self._said = replace(self._said, grants=begun)
 
-    async def _conclude(
-        self, sight: _Sight, site: Site, lease: Leadership, desired: Desired, result: Result, run: Run
-    ) -> None:
+    async def _conclude(self, sight: _Sight, lease: Leadership, desired: Desired, result: Result, run: Run) -> None:
         """What a slice has come to."""
         plan, observed = result.last.plan, result.last.observed
         sight.plan, sight.observed = plan, await self._watched(desired, observed)
@@ -372,7 +387,7 @@ class StackLoop:
         sight.awaiting = sight.permits.awaiting(plan) if self._conduct.mode is Mode.APPROVE else ""
         if lease.leads and left is not self._said.grants:
             self._check()
-            await Notebook(site.notes).grant(left)
+            await self.notebook.grant(left)
             if not left.roads and self._said.grants.digest:
                 self._teller.say(Code.APPROVAL_USED_UP, self._said.grants.digest)
             self._said = replace(self._said, grants=left)
@@ -382,6 +397,8 @@ class StackLoop:
         )
         sight.problems += problems(desired, sight.observed)
         self._ledger_receipts = _receipts(run.context)
+        if any(outcome.action.capture for outcome in run.outcomes) and self._kept is not None:
+            await self._kept.prune(observed)
         sight.end = self._end(sight, plan, lease, result)
         sight.soon = lease.leads and sight.end is PassEnd.IN_PROGRESS
 
@@ -433,19 +450,19 @@ class StackLoop:
         assert self._last_desired is not None, "a loop begins with a stack of the source"
         said = "the source has no such stack any more; its objects are left as they are"
         self._teller.once("gone", Code.STACK_GONE, said)
-        # An empty source never prunes: what is asked for now is nothing, and the guard stops that whatever was consented
-        # to when the stack was there.
+        # An empty source never prunes: what is asked for now is nothing, and the guard stops that, whatever was
+        # consented to when the stack was there.
         last = self._last_desired
         guards = replace(last.stack.guards, asks_when_empty=True)
         return replace(last, objects={}, consents=(), stack=replace(last.stack, guards=guards))
 
-    async def _read_notes(self, site: Site) -> Said:
-        said = await Notebook(site.notes).read()
+    async def _read_notes(self) -> Said:
+        said = await self.notebook.read()
         now = self._clock.utc()
         over = [one for one in said.suspensions if is_over(one, now)]
         for one in over:
             if self._lease is not None and self._lease.leads:
-                await Notebook(site.notes).resume(one.address)
+                await self.notebook.resume(one.address)
                 self._teller.say(Code.SUSPENSION_ENDED, one.reason, one.address)
         return replace(said, suspensions=tuple(one for one in said.suspensions if one not in over))
 
@@ -456,8 +473,9 @@ class StackLoop:
         if self._site is not None and self._site.key == site.key:
             return self._site
         await self._leave_site()
+        self._kept = await self._doors.enter_async_context(site.keep())
         self._site = site
-        self._lease = Leadership(site.lock, self.name, self._owner, self._clock, self._led, self._conduct.lease)
+        self._lease = Leadership(self._kept.lock, self.name, self._owner, self._clock, self._led, self._conduct.lease)
         await self._lease.attend()
         self._keeper = asyncio.ensure_future(self._lease.keep())
         return site
@@ -485,7 +503,9 @@ class StackLoop:
         if self._lease is not None:
             await self._lease.give_up()
             self._lease = None
-        self._site = None
+        self._site = self._kept = None
+        await self._doors.aclose()
+        self._doors = AsyncExitStack()
 
     def _led(self, leads: bool, why: str) -> None:
         """The lease was taken, or is no longer ours."""

@@ -33,7 +33,8 @@ T = TypeVar("T")
 
 @dataclass
 class Run:
-    """One run of apply: the approved roads and what became of them."""
+    """One run of apply: the approved roads and what became of them. *permit* raises LockLost when nothing more may be
+    done: a lock was lost."""
 
     reader: BatchReader
     writer: BatchWriter
@@ -46,6 +47,7 @@ class Run:
     settings: Settings
     approved: Approvals
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    permit: Callable[[], None] = lambda: None
     outcomes: list[Outcome] = field(default_factory=list)
     patience: Patience | None = None
     """Of a controller, which keeps it from slice to slice; a run has its own."""
@@ -62,7 +64,14 @@ class Run:
         self._sliced = self.patience is not None
         self._lost: LockLost | None = None
         self._execution = Execution(
-            self.reader, self.writer, self.clock, self.journal, self.store, self.events, self.context.stack
+            self.reader,
+            self.writer,
+            self.clock,
+            self.journal,
+            self.store,
+            self.events,
+            self.context.stack,
+            self.permit,
         )
 
     async def converge(self) -> Result:
@@ -219,12 +228,14 @@ class Run:
             async with gate:
                 if self._stopped() or self._lost is not None:
                     return
-                try:
-                    outcome = await self._execution.carry_out(entry, action)
-                except LockLost as lost:
-                    self._lost = lost
-                else:
-                    self._note(outcome)
+                outcome = await self._execution.carry_out(entry, action)
+                if outcome.error is not None and self._sliced:
+                    try:
+                        self.permit()
+                    except LockLost as lost:
+                        self._lost = lost
+                        return
+                self._note(outcome)
 
         await asyncio.gather(*(one(entry, action) for entry, action in ready))
         if self._lost is not None:  # after the others: what they had sent may still be answered

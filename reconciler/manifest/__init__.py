@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -28,6 +29,7 @@ from reconciler.model.desired import (
     GuardSettings,
     Key,
     Kind,
+    Retention,
     Source,
     Stack,
     Task,
@@ -258,7 +260,10 @@ def _kind(document: Document) -> list[Finding]:
 
 
 def _stack(document: Document, manifest: StackManifest) -> Stack:
-    account, guards = manifest.spec.account, manifest.spec.guards
+    account, guards, kept = manifest.spec.account, manifest.spec.guards, manifest.spec.store.retention
+    location = manifest.spec.store.location
+    if location is not None and "://" not in location:
+        location = str((document.folder(("spec", "store", "location")) or Path()) / location)
     return Stack(
         name=manifest.metadata.name,
         prunes=True,
@@ -277,6 +282,8 @@ def _stack(document: Document, manifest: StackManifest) -> Stack:
             Window(one.cron, duration.ticks(one.duration) / duration.TICKS_PER_SECOND, one.timeZone)
             for one in manifest.spec.changeWindows
         ),
+        store=location,
+        retention=Retention(kept.days, kept.receipts, kept.logsMegabytes * 2**20, kept.journalMegabytes * 2**20),
     )
 
 

@@ -149,6 +149,17 @@ class Wanted:
         return secret_digest(key, self.secrets)
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much a store keeps of what has ended, of one stack: receipts and logs for so many days, so many receipts, so
+    many bytes of logs and of the journal."""
+
+    days: int = 365
+    receipts: int = 10_000
+    logs: int = 1024 * 2**20
+    journal: int = 64 * 2**20
+
+
 QUOTAS: Final = ("cores", "lowPriorityCores", "pools", "activeJobsAndSchedules")
 
 
@@ -177,7 +188,7 @@ class Stack:
     from which the key of secret digests is derived; without one the account's key serves. *quotas* are those that the
     manifest names, by the names in `QUOTAS`. *refuses_other_pools*: each job has to run on a pool of the stack.
     *windows*: when a controller may begin to change it; empty, always. *source* is where the Stack is written; None
-    without one."""
+    without one. *store* is where its state is kept, a URL or the path of a folder; None: with the user's own."""
 
     name: str
     prunes: bool
@@ -191,6 +202,8 @@ class Stack:
     guards: GuardSettings = GuardSettings()
     source: Source | None = field(default=None, compare=False)
     windows: tuple[Window, ...] = ()
+    store: str | None = None
+    retention: Retention = Retention()
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class DiskJournal:
     def __init__(self, disk: Disk, alive: Alive) -> None:
         self._disk, self._alive = disk, alive
 
-    def write(self, event: str, /, **facts: Any) -> None:
+    async def write(self, event: str, /, **facts: Any) -> None:
         """Append one event."""
         _still(self._alive)
         self._disk.events.append((event, dict(facts)))
@@ -140,6 +140,10 @@ class DiskLock:
         there = self._disk.locks.get(holding.name)
         if there is not None and there.token == holding.token:
             del self._disk.locks[holding.name]
+
+    async def holding(self, name: str) -> Holding | None:
+        """Who holds a lock."""
+        return self._disk.locks.get(name)
 
     async def holdings(self) -> tuple[Holding, ...]:
         """Every lock."""

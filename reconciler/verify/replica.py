@@ -17,7 +17,7 @@ from reconciler.controller.board import Bulletin
 from reconciler.controller.events import Observer
 from reconciler.controller.feed import Feed, Loader, Manifests
 from reconciler.controller.fleet import Controller
-from reconciler.controller.loop import Conduct, Site
+from reconciler.controller.loop import Conduct, Kept, Site
 from reconciler.controller.traffic import Gate, Traffic
 from reconciler.errors import ReconcilerError
 from reconciler.model.desired import Desired
@@ -53,6 +53,16 @@ class Repository:
         if self.away is not None:
             raise self.away
         return Checkout(".", Revision(f"r{self.number}"))
+
+    async def keep(self, revision: Revision) -> None:
+        """Nothing is ever lost."""
+
+    async def kept(self) -> Checkout | None:
+        """None."""
+        return None
+
+    async def close(self) -> None:
+        """Nothing is held."""
 
     async def version(self, checkout: Checkout) -> Hashable:
         """Revisions differ by their ids."""
@@ -167,17 +177,12 @@ class Replica:
             self._tell(f"broke: {type(error).__name__}: {error}")
 
     def _site(self, desired: Desired) -> Site:
-        alive = self._is_alive
-        return Site(
-            target=ENDPOINT,
-            key=ENDPOINT,
-            connect=self._connect,
-            store=DiskStore(self.disk, alive),
-            notes=DiskNotes(self.disk, alive),
-            lock=DiskLock(self.disk, self._clock, self.turn),
-            journal=DiskJournal(self.disk, alive),
-            traffic=self._traffic,
-        )
+        return Site(ENDPOINT, ENDPOINT, self._connect, self._keep, self._traffic)
+
+    @asynccontextmanager
+    async def _keep(self) -> AsyncIterator[Kept]:
+        alive, lock = self._is_alive, DiskLock(self.disk, self._clock, self.turn)
+        yield Kept(DiskStore(self.disk, alive), DiskNotes(self.disk, alive), lock, DiskJournal(self.disk, alive))
 
     @asynccontextmanager
     async def _connect(self, gate: Gate) -> AsyncIterator[BatchAccount]:

@@ -1,6 +1,7 @@
 """A slice of a run: what is ready is done, what has to wait is left, and what failed is tried again later and later."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +43,7 @@ class Account:
 class Paper:
     """Journal, store and events."""
 
-    def write(self, event: str, /, **facts: Any) -> None: ...
+    async def write(self, event: str, /, **facts: Any) -> None: ...
 
     async def ledger(self) -> Ledger:
         return Ledger()
@@ -51,7 +52,13 @@ class Paper:
         return lambda *_: None
 
 
-def passing(account: Account, desired: Desired, context: Context, patience: Patience) -> Any:
+def passing(
+    account: Account,
+    desired: Desired,
+    context: Context,
+    patience: Patience,
+    permit: Callable[[], None] = lambda: None,
+) -> Any:
     async def slice_() -> Result:
         paper: Any = Paper()
         run = Run(
@@ -65,6 +72,7 @@ def passing(account: Account, desired: Desired, context: Context, patience: Pati
             context,
             Settings(work=False),
             Approvals({}),
+            permit=permit,
             patience=patience,
         )
         first = await run.begin()
@@ -130,12 +138,17 @@ def test_a_lost_lock_ends_the_slice_with_all_that_it_had_begun(world: Any) -> No
     account = Account(world.observed(), LockLost("gone"))
     patience = Patience(VirtualClock(), Paper(), lasting=True)  # type: ignore[arg-type]
 
+    def permit() -> None:
+        if account.sent:
+            raise LockLost("gone")
+
     async def work() -> None:
         with pytest.raises(LockLost):
-            await passing(account, world.desired(world.pool("p"), world.pool("q")), world.context, patience)
+            desired = world.desired(world.pool("p"), world.pool("q"))
+            await passing(account, desired, world.context, patience, permit)
 
     clock.run(work())
-    assert patience.failures == {}
+    assert (account.sent, patience.failures, patience.pauses()) == (["create pool/p"], {}, {})
 
 
 def test_what_is_approved_of_the_first_look_alone_is_done(world: Any) -> None:
