@@ -15,8 +15,7 @@ from reconciler.web.site import SITE, asked
 
 Metrics: TypeAlias = Callable[[], str | bytes]
 Webhook: TypeAlias = Callable[[Mapping[str, str], bytes], int | Awaitable[int]]
-Ready: TypeAlias = Callable[[], str]
-"""Empty when the controller can do its work, else why it cannot."""
+Ready: TypeAlias = Callable[[], bool]
 
 METRICS: Final = web.AppKey("metrics", object)
 WEBHOOK: Final = web.AppKey("webhook", object)
@@ -45,14 +44,9 @@ async def healthz(_: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Whether it can do its work; why not goes to who may see the page, others learn only that."""
+    """Whether it can do its work."""
     ready: Any = request.app[READY]
-    reason = ready() if ready is not None else ""
-    if not reason:
-        return web.Response(text="ready\n")
-    site = request.app[SITE]
-    told = masked(reason) if site.guard.admits(request, site.now()) else ""
-    return web.Response(status=503, text=f"not ready{f': {told}' if told else ''}\n")
+    return web.Response(text="ready\n") if ready is None or ready() else web.Response(status=503, text="not ready\n")
 
 
 async def metrics(request: web.Request) -> web.Response:
@@ -111,8 +105,8 @@ def _stack(status: StackStatus, index: Index) -> dict[str, Any]:
         "summary": index.summary,
         "digest": index.digest,
         "awaiting": status.awaiting,
-        "sync": dict(index.syncs),
-        "health": dict(index.healths),
+        "sync": {str(word): count for word, count in index.syncs.items()},
+        "health": {str(word): count for word, count in index.healths.items()},
         "problems": list(status.problems),
         "suspensions": [asdict(one) for one in status.suspensions],
         "last_pass": asdict(status.passes[-1]) if status.passes else None,

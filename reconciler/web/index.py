@@ -8,6 +8,7 @@ from typing import Final
 
 from reconciler.controller.state import StackStatus
 from reconciler.lifecycle.steps import Action, Blocked, Done, Wait
+from reconciler.lifecycle.wording import counted
 from reconciler.model.desired import Key, Kind
 from reconciler.observed import Live, LiveJob, LivePool, LiveSchedule, TaskCounts
 from reconciler.planning import Entry
@@ -37,6 +38,7 @@ class Row:
     drift: bool = False
     suspended: bool = False
     later: str = ""
+    held: str = ""
 
     @property
     def urgency(self) -> int:
@@ -49,7 +51,7 @@ class Index:
 
     def __init__(self, status: StackStatus) -> None:
         self.plan, self.observed = status.plan, status.observed
-        self._suspensions, self._not_before = status.suspensions, status.not_before
+        self._suspensions, self._not_before, self._held = status.suspensions, status.not_before, status.held
         self._suspended = {one.address for one in status.suspensions}
         entries = self.plan.entries.values() if self.plan is not None else ()
         rows = [self._row(entry) for entry in entries]
@@ -76,6 +78,7 @@ class Index:
             and self.observed is status.observed
             and self._suspensions == status.suspensions
             and self._not_before == status.not_before
+            and self._held == status.held
         )
 
     def find(
@@ -174,6 +177,7 @@ class Index:
             entry.drift,
             entry.address in self._suspended,
             f"tried again at {later[0]}: {later[1]}" if later else "",
+            self._held.get(entry.address, ""),
         )
 
     def _children(self, known: set[Key]) -> Iterator[Row]:
@@ -246,5 +250,6 @@ def state_of(live: Live | None) -> str:
             nodes = ", ".join(f"{count} {state}" for state, count in sorted((pool.nodes or {}).items()))
             return f"{pool.state}, {pool.allocation}, {nodes or ('no nodes' if pool.nodes is not None else 'unread')}"
         case LiveSchedule() as schedule:
-            return f"{schedule.state}, {len(schedule.children)} jobs, {len(schedule.unfinished)} unfinished"
+            unfinished = f", {len(schedule.unfinished)} unfinished" if schedule.unfinished else ""
+            return f"{schedule.state}, {counted(len(schedule.children), 'job')}{unfinished}"
     return live.state

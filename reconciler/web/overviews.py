@@ -19,7 +19,7 @@ FEW: Final = 8
 TROUBLE: Final = frozenset(
     {
         *(PassEnd.BLOCKED, PassEnd.GUARDED, PassEnd.FAILED, PassEnd.INVALID),
-        *(PassEnd.SOURCE_ERROR, PassEnd.ACCOUNT_ERROR, PassEnd.STORE_ERROR),
+        *(PassEnd.SOURCE_ERROR, PassEnd.ACCOUNT_ERROR, PassEnd.STORE_ERROR, PassEnd.BROKEN),
     }
 )
 

@@ -26,6 +26,7 @@ GLYPHS: Final = {
     "SourceUnavailable": ("✗", "bad"),
     "AccountUnavailable": ("✗", "bad"),
     "StoreUnavailable": ("✗", "bad"),
+    "PassBroke": ("✗", "bad"),
     "Suspended": ("‖", "plain"),
     "Drift": ("≠", "warn"),
     "succeeded": ("✓", "good"),
