@@ -182,7 +182,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The last run of a start, preparation or release task on one node. Times are ISO 8601 UTC as the service gave them."""
+    """The last run of a start, preparation or release task on one node. Times are ISO 8601 UTC as the service gave
+    them."""
 
     state: str
     exit_code: int | None = None

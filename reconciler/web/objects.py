@@ -117,6 +117,7 @@ async def one_object(request: web.Request) -> web.Response:
         on_pool=len(index.on_pool.get(key, ())),
         pager=pager,
         more="",
+        short=short,
         **doing,
     )
 

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -42,6 +43,7 @@ GLYPHS: Final = {
 LONGEST: Final = 4_000
 
 
+@cache
 def environment() -> Environment:
     """Templates with escaping on, undefined names as errors, and every expression without what looks like a key."""
     made = Environment(

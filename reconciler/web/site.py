@@ -101,6 +101,7 @@ class Site:
         statuses = self.board.statuses
         text = self.environment.get_template(template).render(
             title=title,
+            code=code,
             stacks=tuple(statuses),
             announcement="; ".join(f"{name}: {one.end or 'no pass yet'}" for name, one in sorted(statuses.items())),
             here=request.path,

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from reconciler.errors import BatchError, ReconcilerError
 from reconciler.model.secrecy import without_keys
-from reconciler.observed import LiveJob, LiveTask
+from reconciler.observed import LiveJob, LiveTask, short
 from reconciler.web.index import counts_of
 from reconciler.web.shown import between
 from reconciler.web.site import SITE, Pager, asked, key_of, link_query
@@ -57,6 +57,7 @@ async def tasks(request: web.Request) -> web.Response:
         query=query,
         more=link_query(query),
         states=_TASK_STATES,
+        short=short,
         declared=len(declared),
         missing=sum(id_ not in listed for id_ in declared) if listed is not None else 0,
         task_bar=task_bar(counts_of(live)),
@@ -96,6 +97,8 @@ async def log(request: web.Request) -> web.Response:
     except ReconcilerError as error:
         raise web.HTTPNotFound(text=f"{error}") from error
     text = content[-MOST_LOG:].decode("utf-8", "replace")
+    if len(content) >= MOST_LOG:  # the rest of a line that was cut might be the rest of a key
+        text = text.partition("\n")[2]
     return web.Response(text=without_keys(_printable(text)), content_type="text/plain", charset="utf-8")
 
 

@@ -9,7 +9,7 @@ from reconciler.controller.state import PassRecord
 from reconciler.observed import LiveNode, LiveTask, NodeRun, Run, TaskCounts, short
 from reconciler.web.shown import badge, lasted, moment_of, when
 
-WIDTH: Final = 960
+WIDTH: Final = 1110
 LABEL: Final = 150
 """Pixels on the left for the names of nodes."""
 LANE: Final = 26
@@ -92,18 +92,18 @@ def job_timeline(
             ended = moment_of(task.ended) if task.is_over else None
             piece = _Piece("task", began, ended, task.failed, f"task {task.name}")
             pieces.setdefault(task.node, []).append(piece)
-    pieces = {node: found for node, found in pieces.items() if found}
-    if not pieces:
+    own = [piece for found in pieces.values() for piece in found if piece.kind != "start"]
+    if not own:
         return None
-    every = [piece for found in pieces.values() for piece in found]
-    # A start task belongs to the pool and may have run days before the job: it is drawn where it fits.
-    own = [piece for piece in every if piece.kind != "start"] or every
     begin = min(piece.began for piece in own)
-    now = moment_of(at) or max(piece.ended or piece.began for piece in every)
+    now = moment_of(at) or begin
     end = max(piece.ended or max(now, piece.began) for piece in own)
-    span = max(end - begin, timedelta(seconds=1))
-    early = [piece.began for piece in every if begin - span <= piece.began]
-    begin = min(begin, *early)
+    # A start task belongs to the pool and may have run days before the job: it is drawn where it does not push the
+    # job to the edge.
+    earliest = begin - max(end - begin, timedelta(seconds=1))
+    pieces = {node: [piece for piece in found if piece.began >= earliest] for node, found in pieces.items()}
+    pieces = {node: found for node, found in pieces.items() if found}
+    begin = min(piece.began for found in pieces.values() for piece in found)
     scale = _Scale(begin, max(end - begin, timedelta(seconds=1)))
     lanes = tuple(
         Lane(short(node), HEAD + row * LANE, tuple(_spans(found, scale, HEAD + row * LANE, end)))

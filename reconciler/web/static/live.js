@@ -66,8 +66,12 @@
         stop("signed out", "off");
         return;
       }
-      if (!answer.ok) throw new Error(`status ${answer.status}`);
+      if (answer.status >= 500) throw new Error(`status ${answer.status}`);
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (fresh.body.dataset.code !== document.body.dataset.code) {
+        location.reload(); // what it showed is gone, or is there now
+        return;
+      }
       put(fresh);
       document.documentElement.dataset.refreshed = String(Number(document.documentElement.dataset.refreshed || 0) + 1);
       if (source) say("live", "on");
