@@ -102,6 +102,7 @@ class Site:
         text = self.environment.get_template(template).render(
             title=title,
             code=code,
+            method=request.method,
             stacks=tuple(statuses),
             announcement="; ".join(f"{name}: {one.end or 'no pass yet'}" for name, one in sorted(statuses.items())),
             here=request.path,

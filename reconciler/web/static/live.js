@@ -6,7 +6,8 @@
   const box = document.getElementById("live");
   const control = document.getElementById("live-switch");
   const announcer = document.getElementById("announcer");
-  if (!window.EventSource || !box || location.pathname === "/login") return;
+  // The answer to a form is no place to come back to: fetching its address again would be something else.
+  if (!window.EventSource || !box || document.body.dataset.method !== "GET" || location.pathname === "/login") return;
 
   let source = null;
   let fetching = false;
@@ -69,7 +70,7 @@
       if (answer.status >= 500) throw new Error(`status ${answer.status}`);
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (fresh.body.dataset.code !== document.body.dataset.code) {
-        location.reload(); // what it showed is gone, or is there now
+        location.replace(location.href); // what it showed is gone, or is there now
         return;
       }
       put(fresh);
