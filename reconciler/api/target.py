@@ -14,6 +14,7 @@ from reconciler.store import state_directory
 
 if TYPE_CHECKING:
     from reconciler.azure import Account
+    from reconciler.azure.gated import Gate
 
 PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy")
 
@@ -134,8 +135,15 @@ def emulator_directory(environment: Mapping[str, str]) -> Path:
 
 
 @asynccontextmanager
-async def account(target: Target | Snapshot, permit: Callable[[], None] | None = None) -> "AsyncIterator[Account]":
-    """The account behind a target. *permit* is asked before each request that may change it."""
+async def account(
+    target: Target | Snapshot,
+    permit: Callable[[], None] | None = None,
+    *,
+    gate: "Gate | None" = None,
+    remembers: bool = False,
+) -> "AsyncIterator[Account]":
+    """The account behind a target. *permit* is asked before each request that may change it, *gate* before each one.
+    *remembers*: for who looks again and again."""
     import logging
 
     if isinstance(target, Snapshot):
@@ -149,5 +157,13 @@ async def account(target: Target | Snapshot, permit: Callable[[], None] | None =
     logging.getLogger("azure").addHandler(logging.NullHandler())  # its warnings come back as our errors
 
     proxies = any(os.environ.get(name) for name in PROXIES) and not target.local
-    async with connect(target.endpoint, target.account, target.key, use_proxies=proxies, permit=permit) as there:
+    async with connect(
+        target.endpoint,
+        target.account,
+        target.key,
+        use_proxies=proxies,
+        permit=permit,
+        gate=gate,
+        remembers=remembers,
+    ) as there:
         yield there

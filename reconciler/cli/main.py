@@ -22,6 +22,8 @@ COMMANDS: Final = (
     "plan",
     "apply",
     "destroy",
+    "run",
+    "asking",
     "status",
     "logs",
     "importing",

@@ -1,9 +1,9 @@
 """The manifests, for all stacks of a source: fetched and read once for all, the last good ones kept."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from reconciler.controller.state import PassEnd
 from reconciler.errors import ManifestErrors, ReconcilerError, SourceError
@@ -23,15 +23,14 @@ class Manifests:
     approvals: Mapping[str, str] = field(default_factory=dict)
 
 
-class Loader:
-    """How a checkout is read. *version* tells two contents apart without reading them; *load* raises
-    ReconcilerError, ManifestErrors with all findings."""
+class Loader(Protocol):
+    """How a checkout is read."""
 
-    def __init__(
-        self, version: Callable[[Checkout], Awaitable[Hashable]], load: Callable[[Checkout], Awaitable[Manifests]]
-    ) -> None:
-        self.version = version
-        self.load = load
+    async def version(self, checkout: Checkout) -> Hashable:
+        """What tells two contents apart without reading them."""
+
+    async def load(self, checkout: Checkout) -> Manifests:
+        """What is in it. Raises ReconcilerError, ManifestErrors with all findings."""
 
 
 class Feed:
@@ -42,7 +41,9 @@ class Feed:
     *reread* seconds at the latest: secrets it refers to may have changed.
     """
 
-    def __init__(self, source: Source, loader: Loader, clock: Clock, *, fresh: float = 0.0, reread: float = 600.0):
+    def __init__(
+        self, source: Source, loader: Loader, clock: Clock, *, fresh: float = 0.0, reread: float = 600.0
+    ) -> None:
         self._source = source
         self._loader = loader
         self._clock = clock

@@ -161,7 +161,7 @@ class Controller:
         loop = self._loop(stack)
         if address:
             self._object(stack, address)
-        until = _moment(until, self._clock.utc()) if until else ""
+        until = moment(until, self._clock.utc()) if until else ""
         await loop.notebook.suspend(Suspension(address, reason, who, self._clock.utc(), until))
         ends = f", until {until}" if until else ""
         self._bulletin.tell(stack, Code.SUSPENDED, f"by {who}{ends}: {reason}", address=address)
@@ -225,7 +225,7 @@ class Controller:
         raise UsageError(f"stack '{stack}' has no {address}")
 
 
-def _moment(text: str, now: str) -> str:
+def moment(text: str, now: str) -> str:
     """A time in UTC. Raises UsageError for what is none, or is over."""
     try:
         at = datetime.fromisoformat(text)

@@ -15,7 +15,7 @@ from reconciler.azure import Account as BatchAccount
 from reconciler.azure import connect
 from reconciler.controller.board import Bulletin
 from reconciler.controller.events import Observer
-from reconciler.controller.feed import Feed, Loader, Manifests
+from reconciler.controller.feed import Feed, Manifests
 from reconciler.controller.fleet import Controller
 from reconciler.controller.loop import Conduct, Kept, Site
 from reconciler.controller.traffic import Gate, Traffic
@@ -115,7 +115,7 @@ class Replica:
         self._clock = clock
         self._traffic = Traffic(clock)
         self.bulletin = Bulletin(clock, self.observers)
-        feed = Feed(self.repository, Loader(self.repository.version, self.repository.load), clock)
+        feed = Feed(self.repository, self.repository, clock)
         self.controller = Controller(
             feed,
             self._site,
