@@ -130,7 +130,7 @@ async def _run(arguments: argparse.Namespace) -> int:
 
     from reconciler.cli.stack import variables_of
     from reconciler.controller.board import Bulletin
-    from reconciler.controller.events import Lines
+    from reconciler.controller.events import Lines, Observer
     from reconciler.controller.feed import Feed
     from reconciler.controller.fleet import Controller, Shard
     from reconciler.controller.loading import Reading
@@ -148,7 +148,12 @@ async def _run(arguments: argparse.Namespace) -> int:
     notices = [Notices(destination(text, os.environ), clock) for text in arguments.notify]
     spans = traces(os.environ)
     metrics = Metrics(lambda: bulletin.statuses)
-    observers = [Lines(_writer(arguments.events)), metrics, *notices, *([spans] if spans is not None else [])]
+    observers: list[Observer] = [
+        Lines(_writer(arguments.events)),
+        metrics,
+        *notices,
+        *([spans] if spans is not None else []),
+    ]
     bulletin = Bulletin(clock, observers)
     interval = arguments.interval
     # Soon after a pass comes the next while something is under way: not each of them asks the Git server.
@@ -213,7 +218,7 @@ async def _serve(
     arguments: argparse.Namespace,
     bulletin: "Bulletin",
     controller: "Controller",
-    metrics: "Callable[[], bytes]",
+    metrics: "Callable[[], str]",
     exits: "AsyncExitStack",
 ) -> "Address":
     """Begin to serve the page; it ends with *exits*. Raises UsageError."""

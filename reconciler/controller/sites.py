@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from reconciler.api.keeping import store_of
 from reconciler.api.target import Target, account, choose_target, signed_by
-from reconciler.controller.loop import Kept, Site
+from reconciler.controller.loop import Connected, Kept, Site
 from reconciler.controller.traffic import RATE, Gate, Traffic
 from reconciler.model.desired import Desired, Kind
 from reconciler.observed import Observed
@@ -35,7 +35,7 @@ class Sites:
         traffic = self._traffic.setdefault(name, Traffic(self.clock, self.rate, 2 * self.rate))
 
         @asynccontextmanager
-        async def connect(gate: Gate) -> AsyncIterator[object]:
+        async def connect(gate: Gate) -> AsyncIterator[Connected]:
             async with account(target, gate=gate, remembers=True) as there:
                 yield there
 
