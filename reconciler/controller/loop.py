@@ -477,6 +477,8 @@ class StackLoop:
         self._site = site
         self._lease = Leadership(self._kept.lock, self.name, self._owner, self._clock, self._led, self._conduct.lease)
         await self._lease.attend()
+        if not self._lease.leads:
+            self._teller.say(Code.FOLLOWING, self._lease.holder or self._lease.trouble)
         self._keeper = asyncio.ensure_future(self._lease.keep())
         return site
 
