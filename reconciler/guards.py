@@ -5,7 +5,7 @@ A guard of the whole plan (`stops`) lets nothing run; one of objects leaves thes
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -30,6 +30,7 @@ SETTINGS: Final[Mapping[Rule, str]] = {
     Rule.TASK_LOSS: "guards.taskLoss of the Stack",
     Rule.LEDGER_MISSING: "the store: use the one that the marks name",
 }
+WITHOUT_STACK: Final = "none without a Stack: write one where nothing is meant to be"
 OTHERWISE: Final[Mapping[Rule, str]] = {
     Rule.PARTIAL_LISTING: "nothing: run it again when the list can be read",
     Rule.PREVENT_DESTROY: "take the line out of its manifest",
@@ -69,7 +70,7 @@ def refusal(guards: tuple[Guard, ...]) -> str | None:
     return "; ".join(lines) or None
 
 
-def told(plan: Plan, desired: Desired) -> tuple[str, ...]:
+def notices(plan: Plan, desired: Desired) -> tuple[str, ...]:
     """What should be known and needs no consent: consents that have ended, and objects of stacks that were not loaded
     beside this one."""
     ended = [
@@ -98,7 +99,8 @@ def _of_the_plan(plan: Plan, desired: Desired, allowed: int | None) -> Iterator[
     if not desired.objects and stack.guards.asks_when_empty and (acting or stack.source is None):
         # Whatever is done for an empty source is done because it is empty: orphaning and forgetting count, too.
         if consented is None or consented < len(acting):
-            yield _stop(plan, Rule.EMPTY_SOURCE, _emptiness(plan, len(acting)), SETTINGS[Rule.EMPTY_SOURCE], acting)
+            stop = _stop(plan, Rule.EMPTY_SOURCE, _emptiness(plan, len(acting)), SETTINGS[Rule.EMPTY_SOURCE], acting)
+            yield stop if stack.source is not None else replace(stop, setting=WITHOUT_STACK, annotation="", on="")
         return
     limit = consented if consented is not None else stack.max_deletes
     if not going or (limit is not None and len(going) <= limit):

@@ -66,7 +66,7 @@ def show_plan(arguments: argparse.Namespace, planned: Planned) -> None:
     else:
         paint = painter(arguments)
         print(plan_text(planned.plan, paint), flush=True)
-        if guarded := guards_text(planned.guards, planned.told, paint):
+        if guarded := guards_text(planned.guards, planned.notices, paint):
             print(f"\n{guarded}", flush=True)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.guards import Guard, guards_of, refusal, told
+from reconciler.guards import Guard, guards_of, notices, refusal
 from reconciler.ledger import Entry, Ledger
 from reconciler.lifecycle.runs import run_digest
 from reconciler.lifecycle.steps import Rule
@@ -129,10 +129,10 @@ def test_objects_of_other_stacks_are_told_but_for_those_loaded_beside_it(world: 
     live = (world.live_job(world.job("a"), stack="t"), world.live_pool(world.pool(), stack="t"))
     desired = world.desired(world.job("mine"))
     plan = make_plan(desired, world.observed(*live, world.live_job(world.job("b"), stack=None)), world.context)
-    assert told(plan, desired) == (
+    assert notices(plan, desired) == (
         "The account also holds objects of stack 't' (2 objects), of which these manifests do not speak.",
     )
-    assert told(plan, replace(desired, beside=frozenset({"t"}))) == ()
+    assert notices(plan, replace(desired, beside=frozenset({"t"}))) == ()
 
 
 # Objects
@@ -170,10 +170,10 @@ def test_a_line_of_a_manifest_or_a_setting_consents_to_the_loss_of_tasks(
 def test_a_consent_that_has_ended_is_told_with_its_place(world: Any) -> None:
     desired = with_consent(world.desired(world.job()), "allow-task-loss", "job/j", EARLIER)
     plan = make_plan(desired, world.observed(), world.context)
-    assert told(plan, desired) == (
+    assert notices(plan, desired) == (
         f"stack.yaml:4: reconciler/allow-task-loss (job/j) ended {EARLIER} and counts no longer: take the line out",
     )
-    assert told(plan, with_consent(desired, "allow-task-loss", "job/j")) == ()
+    assert notices(plan, with_consent(desired, "allow-task-loss", "job/j")) == ()
 
 
 def test_a_release_is_lost_only_by_the_name_of_its_job_also_from_a_commit(world: Any) -> None:
