@@ -35,9 +35,9 @@ def with_consent(desired: Desired, flag: str, what: str, until: str = LATER, **f
     [
         (12, 1, {}, None, "11 of 12 owned objects would be removed, more than 30 %"),
         (12, 1, {}, 11, None),
-        (12, 1, {}, 10, "11 objects would be removed, and 10 is consented to"),
-        (12, 1, {"max_deletes": 3}, None, "11 objects would be removed, and 3 is the limit"),
-        (2, 1, {"max_deletes": 0}, None, "1 object would be removed, and 0 is the limit"),
+        (12, 1, {}, 10, "11 objects would be removed, and 10 may be"),
+        (12, 1, {"max_deletes": 3}, None, "11 objects would be removed, and 3 may be"),
+        (2, 1, {"max_deletes": 0}, None, "1 object would be removed, and 0 may be"),
         (9, 1, {}, None, None),
         (40, 30, {}, None, None),
         (40, 28, {}, None, None),
@@ -85,6 +85,12 @@ def test_a_line_of_the_stack_consents_to_deletions_until_its_end(
     jobs = [world.job(f"j{number}") for number in range(10)]
     desired = with_consent(world.desired(world.pool()), "allow-deletes", "", until, count=count)
     assert bool(guards(world, desired, *map(world.live_job, jobs))) is stops
+
+
+def test_a_consent_in_a_manifest_never_makes_anything_stricter(world: Any) -> None:
+    jobs = [world.job(f"j{number}") for number in range(5)]
+    desired = with_consent(world.desired(jobs[0]), "allow-deletes", "", count=1)
+    assert not guards(world, desired, *map(world.live_job, jobs))
 
 
 def test_the_flag_wins_over_the_line(world: Any) -> None:
