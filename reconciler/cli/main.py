@@ -1,7 +1,7 @@
 """Parse, run, and turn what happened into an exit code.
 
 0 done or no changes; 1 error; 64 the manifests or the command line are wrong. With --detailed-exitcode also: plan 2
-changes; apply and destroy 3 in progress and safe to run again, 4 blocked, 6 partly failed.
+changes; apply and destroy 3 in progress and safe to run again, 4 blocked, 5 locked, 6 partly failed.
 """
 
 import argparse
@@ -26,6 +26,8 @@ COMMANDS: Final = (
     "logs",
     "importing",
     "marks",
+    "history",
+    "lock",
     "snapshot",
     "verify",
     "emulator",
@@ -78,7 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         return _say(arguments, f"error: {error}", EXIT_USAGE)
     except ReconcilerError as error:
-        return _say(arguments, f"error: {error}", EXIT_ERROR)
+        from reconciler.cli.stack import code_of
+
+        detailed = getattr(arguments, "detailed_exitcode", False)
+        return _say(arguments, f"error: {error}", code_of(error, detailed=detailed))
     except OSError as error:
         text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         return _say(arguments, f"error: {text}", EXIT_ERROR)

@@ -101,6 +101,8 @@ async def converge(arguments: argparse.Namespace, planned: Planned) -> Result:
                 signal.signal(number, _end_at_once)
     if result.unseen:
         print(f"! the results of the tasks could not be read: {result.unseen}", file=sys.stderr)
+    for remark in result.remarks:
+        print(f"! {remark}", file=sys.stderr)
     return result
 
 
