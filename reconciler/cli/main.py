@@ -18,6 +18,7 @@ from reconciler import __version__
 EXIT_ERROR: Final = 1
 EXIT_USAGE: Final = 64
 COMMANDS: Final = (
+    "init",
     "validate",
     "plan",
     "apply",
