@@ -29,6 +29,7 @@ COMMANDS: Final = (
     "marks",
     "snapshot",
     "verify",
+    "explain",
     "emulator",
 )
 """Modules, one for each command."""
