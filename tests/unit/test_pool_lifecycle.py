@@ -182,6 +182,7 @@ def test_a_shrink_without_enough_free_nodes_needs_a_person_and_keeps_none_off(wo
     wanted = world.pool(targetDedicatedNodes=1)
     step = next_step(wanted, live, context)
     assert isinstance(step, Blocked)
+    assert step.reason == "1 node has to go, and only 0 owe no release: job/j on n1, n2; end the jobs first"
     assert step.consent == "--allow-release-loss job/j"
     step = next_step(wanted, aside(live, "n2"), context)
     assert isinstance(step, Action)
@@ -192,6 +193,13 @@ def test_a_shrink_without_enough_free_nodes_needs_a_person_and_keeps_none_off(wo
     step = next_step(wanted, live, agreed)
     assert isinstance(step, Action)
     assert step.verb == "resize"
+
+
+def test_a_shrink_by_more_nodes_than_are_listed_needs_a_person(world: Any) -> None:
+    live = world.live_pool(world.pool(targetDedicatedNodes=3), current=3, members=nodes("idle"))
+    context = replace(world.context, tenants=(Tenant(JOB, "j", True, frozenset()),))
+    step = next_step(world.pool(targetDedicatedNodes=1), live, context)
+    assert step == Blocked("2 nodes have to go, and only 1 of them can be taken off scheduling")
 
 
 FORMULA = {"targetDedicatedNodes": None, "enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes = 1;"}
@@ -321,6 +329,25 @@ def test_how_a_field_that_needs_an_empty_pool_is_changed(world: Any, life: dict[
     else:
         assert isinstance(step, Action)
         assert step.verb == verb
+
+
+def test_a_missing_line_never_empties_a_pool_for_the_default_of_its_field(world: Any) -> None:
+    live = world.live_pool(world.pool(taskSlotsPerNode=2), members=nodes("idle", "idle"))
+    for life in ({}, {"rollout": "ScaleToZero"}):
+        step = next_step(world.pool(life=life), live, world.context)
+        assert step == Blocked(
+            "taskSlotsPerNode differs and no line of the manifest speaks of it; it can change only while the pool has "
+            "no nodes, and a missing line never takes nodes away",
+            "--replace pool/p",
+        )
+
+
+def test_a_pool_that_is_never_to_be_deleted_is_not_replaced(world: Any) -> None:
+    live = world.live_pool(world.pool(), members=nodes("idle", "idle"))
+    wanted = world.pool(taskSlotsPerNode=2, life={"rollout": "Replace", "preventDestroy": True})
+    step = next_step(wanted, live, world.context)
+    assert isinstance(step, Blocked)
+    assert step.reason.endswith(" only while the pool has no nodes, and lifecycle.preventDestroy forbids it")
 
 
 def test_mounts_are_set_on_an_empty_pool_and_nowhere_else(world: Any) -> None:
