@@ -23,6 +23,7 @@ MAKERS = OURS | {
     *("refusal", "_refuse", "_refused", "_refusal", "_misspelt", "_UnknownError", "_UnreadableError", "_RefusedError"),
 }
 NOT_SHOWN = {
+    " of them can be taken off scheduling": "a listed node that owes nothing can be, or starts up and is waited for",
     "expected YAML, but ": "libyaml gives every error a place; this is for one that has none",
 }
 """Messages that no test can bring about, by their beginning, and why."""

@@ -49,6 +49,7 @@ from tests.commands.conftest import JOB, POOL
             64,
             "expected the JSON that 'az batch account show' prints, found poolQuota: '3'",
         ),
+        (("import",), 64, "expected one of: addresses such as pool/NAME, --all, --from FILE"),
         (("import", "--from", "arm.json"), 64, "expected properties.deploymentConfiguration as ARM has it, found list"),
         (
             ("apply", "manifests", "--format", "json"),

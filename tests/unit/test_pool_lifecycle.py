@@ -195,13 +195,6 @@ def test_a_shrink_without_enough_free_nodes_needs_a_person_and_keeps_none_off(wo
     assert step.verb == "resize"
 
 
-def test_a_shrink_by_more_nodes_than_are_listed_needs_a_person(world: Any) -> None:
-    live = world.live_pool(world.pool(targetDedicatedNodes=3), current=3, members=nodes("idle"))
-    context = replace(world.context, tenants=(Tenant(JOB, "j", True, frozenset()),))
-    step = next_step(world.pool(targetDedicatedNodes=1), live, context)
-    assert step == Blocked("2 nodes have to go, and only 1 of them can be taken off scheduling")
-
-
 FORMULA = {"targetDedicatedNodes": None, "enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes = 1;"}
 
 
