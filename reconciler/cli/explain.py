@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", metavar="FIELD|ADDR", help="a field such as pool.spec.vmSize, or job/NAME")
-    parser.add_argument("paths", metavar="PATH", nargs="*", help="the manifests, after an address")
+    parser.add_argument("paths", metavar="PATH", nargs="*", default=[], help="the manifests, after an address")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("--recursive", action="store_true", help="list the fields of all depths below FIELD")
     parser.add_argument(

@@ -203,22 +203,23 @@ def _unknown(kind: str, steps: Sequence[_Step], part: str, current: type[Spec] |
         if name.lower() == part.lower():
             return f"{where}.{name} cannot be written: the service returns it, and takes none"
     near = _near(part, table(current))
-    if not near:  # it may be right, and elsewhere: `pool.vmSize`
-        near = _near(f"{where}.{part}", _every_path(), 0.8)
-        near = near or _named(kind, part)
-    return f"expected a field of {where} ({', '.join(table(current))}), found {part!r}{near}"
+    near = near or _named(kind, part)  # it may be right, and elsewhere: `pool.vmSize`
+    known = "" if near else f" ({', '.join(table(current))})"
+    return f"expected a field of {where}{known}, found {part!r}{near}"
 
 
 def _named(kind: str, part: str) -> str:
-    """The shortest path, of *kind* where one is given, that ends in a field of that name."""
-    ends = [path for path in _every_path() if path.lower().endswith(f".{part.lower()}")]
-    ends = [path for path in ends if not kind or path.split(".")[0] == kind.lower()]
+    """The shortest path, of *kind* where one is given, that ends in a field of that name, or of nearly that name."""
+    paths = [path for path in _every_path() if not kind or path.split(".")[0] == kind.lower()]
+    names = {path.rpartition(".")[2].lower() for path in paths}
+    end = next(iter(difflib.get_close_matches(part.lower(), names, n=1, cutoff=0.8)), part.lower())
+    ends = [path for path in paths if path.lower().endswith(f".{end}")]
     return f" (did you mean '{min(ends, key=lambda path: path.count('.'))}'?)" if ends else ""
 
 
-def _near(text: str, known: Mapping[str, Any] | tuple[str, ...], cutoff: float = 0.6) -> str:
+def _near(text: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
     folded = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(text.lower(), folded, n=1, cutoff=cutoff)
+    near = difflib.get_close_matches(text.lower(), folded, n=1)
     return f" (did you mean '{folded[near[0]]}'?)" if near else ""
 
 
@@ -263,8 +264,9 @@ def _explained(kind: str, parts: list[str], depth: int) -> Explained:
 def _lines(model: type[Spec], depth: int, level: int = 0, above: frozenset[type[Spec]] = frozenset()) -> Iterator[Line]:
     for name, field in table(model).items():
         step = _Step(model, field)
-        yield Line(name, _type(step), field.required, _plain(field.doc), level)
         below = _below(step)
+        meaning = _plain(field.doc) or (_doc(below) if below is not None else "")
+        yield Line(name, _type(step), field.required, meaning, level)
         if below is not None and level + 1 < depth and below not in above:
             yield from _lines(below, depth, level + 1, above | {below})
 

@@ -153,7 +153,7 @@ def _differences(entry: Entry) -> Iterator[str]:
     mask = Mask.of(entry)
     for row in entry.difference.fields:
         yield f"  {change_text(mask, row)}"
-        implicit = "; no line of the manifest speaks of it" if row.implicit else ""
+        implicit = "; no line of the manifest speaks of it, so it is to have its default" if row.implicit else ""
         yield f"      {row.kind}: {CHANGES[row.kind]}{implicit}"
 
 

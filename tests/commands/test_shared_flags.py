@@ -191,6 +191,13 @@ def test_a_terminal_has_colours_otherwise(desk: Any, command: tuple[str, ...]) -
     assert COLOUR.findall(shown(*command))
 
 
+def test_who_gives_no_command_is_told_which_there_are_and_where_to_begin(desk: Any) -> None:
+    ran = desk.run()
+    assert (ran.code, ran.out) == (64, "")
+    assert ran.err == desk.run("--help").out
+    assert "Begin with `reconciler init`." in ran.err
+
+
 def test_the_version(desk: Any) -> None:
     assert desk.run("--version").out == f"reconciler {__version__}\n"
 

@@ -57,9 +57,10 @@ def test_letter_case_and_positions_do_not_matter_and_a_kind_may_be_left_out_wher
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("pool.spec.vmsise", "expected a field of pool.spec (displayName, vmSize, "),
-        ("pool.spec.vmsise", "found 'vmsise' (did you mean 'vmSize'?)"),
+        ("pool.spec.qq", "expected a field of pool.spec (displayName, vmSize, virtualMachineConfiguration, "),
+        ("pool.spec.vmsise", "expected a field of pool.spec, found 'vmsise' (did you mean 'vmSize'?)"),
         ("pool.vmSize", "found 'vmSize' (did you mean 'pool.spec.vmSize'?)"),
+        ("pool.vmSise", "found 'vmSise' (did you mean 'pool.spec.vmSize'?)"),
         ("vmSize", "found 'vmSize' (did you mean 'pool.spec.vmSize'?)"),
         ("poool.spec.vmSize", "did you mean 'pool.spec.vmSize'?"),
         ("pool.spec.vmSize.x", "expected nothing below pool.spec.vmSize, which is text, found 'x'"),
