@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 DEEPEST: Final = 12
 """Levels of a recursive listing; no path of the table is longer."""
 
+OF_FIELDS: Final = frozenset({"command", "run", "what", "format", "recursive", "debug", "no_color"})
+"""Arguments that a field takes; the others are for an object of the account."""
+
 
 def add(commands: Any) -> None:
     """Register the command."""
@@ -60,6 +63,9 @@ def _field(arguments: argparse.Namespace) -> int:
             f"explain: expected nothing after the field {arguments.what!r}, found {' '.join(arguments.paths)} "
             "(manifests follow an address such as job/NAME)"
         )
+    for name, value in vars(arguments).items():
+        if value and name not in OF_FIELDS:
+            raise UsageError(f"--{name.replace('_', '-')} goes with an address and its manifests, not with a field")
     field = explain(arguments.what, depth=DEEPEST if arguments.recursive else 1)
     print(field_json(field) if arguments.format == "json" else field_text(field, painter(arguments)))
     return 0

@@ -64,6 +64,8 @@ def test_a_field_for_programs(desk: Any) -> None:
     [
         (("pool.spec.vmsise",), "found 'vmsise' (did you mean 'vmSize'?)"),
         (("pool.spec", "manifests"), "explain: expected nothing after the field 'pool.spec', found manifests"),
+        (("pool.spec", "--var", "a=b"), "--var goes with an address and its manifests, not with a field"),
+        (("pool.spec", "--allow-task-loss", "job/j"), "--allow-task-loss goes with an address and its manifests, not"),
         (("job/j",), "explain job/j: expected the manifests that declare it, as for plan, found none"),
         (("joob/j", "manifests"), "expected an address (pool/NAME, job/NAME, jobschedule/NAME), found 'joob/j'"),
         (("job/j", "manifests", "--recursive"), "--recursive lists fields: it has no meaning beside an address"),
