@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from reconciler import errors
@@ -64,6 +65,7 @@ def test_what_is_excused_is_there() -> None:
     assert set(NOT_SHOWN) <= beginnings
 
 
+@cache
 def messages() -> list[Message]:
     return [message for path in _sources() for message in _made_in(path)]
 

@@ -13,7 +13,7 @@ from reconciler.cli.main import main
 from reconciler.emulator import Simulation
 from tests.commands.conftest import JOB, POOL, called
 
-VARIABLE = "spec:\n  variables:\n    nodes: {type: integer}\n"
+VARIABLE = "spec:\n  variables:\n    nodes: {type: integer, required: true}\n"
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ BARE: dict[str, Any] = {
         (("status", "manifests"), ("status", "--var", "--var-file")),
         (("explain", "pool/p", "manifests"), ("explain", "--var", "--var-file")),
         (("adopt", "pool/p", "--manifests", "manifests", "--auto-approve"), ("adopt", "--var", "--var-file")),
-        (("verify", "manifests", "--seeds", "0"), ("verify", "--var", "--var-file")),
+        (("verify", "manifests/stack.yaml", "--seeds", "0"), ("verify", "--var", "--var-file")),
     ],
 )
 def test_a_variable_is_given_by_itself_or_in_a_file(
@@ -161,7 +161,7 @@ def shown(*command: str) -> str:
         ("adopt", "pool/p", "--manifests", "manifests", "--auto-approve", "--no-color"),
         ("orphan", "pool/p", "--auto-approve", "--no-color"),
         ("snapshot", "--no-color"),
-        ("verify", "manifests", "--seeds", "0", "--no-color"),
+        ("verify", "manifests/stack.yaml", "--seeds", "0", "--no-color"),
         ("explain", "pool/p", "manifests", "--no-color"),
         ("emulator", "start", "--state", "a-file", "--no-color"),
         ("emulator", "stop", "--state", "a-file", "--no-color"),

@@ -41,7 +41,7 @@ def elsewhere() -> Iterator[Any]:
             """Silence."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     Handler.url = f"http://127.0.0.1:{server.server_port}"  # type: ignore[attr-defined]
     yield Handler
