@@ -20,7 +20,16 @@ PIECE = 12
 """Characters. Fewer say little; of more, texts with values between them have too few pieces."""
 OURS = {name for name, it in vars(errors).items() if isinstance(it, type) and issubclass(it, errors.ReconcilerError)}
 MAKERS = OURS | {
-    *("Blocked", "Finding", "Problem", "PydanticCustomError", "WrongArgumentsError", "ArgumentTypeError"),
+    *(
+        "Blocked",
+        "Guard",
+        "_stop",
+        "Finding",
+        "Problem",
+        "PydanticCustomError",
+        "WrongArgumentsError",
+        "ArgumentTypeError",
+    ),
     *("refusal", "_refuse", "_refused", "_refusal", "_misspelt", "_UnknownError", "_UnreadableError", "_RefusedError"),
 }
 NOT_SHOWN = {

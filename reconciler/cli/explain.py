@@ -100,10 +100,11 @@ def _object(arguments: argparse.Namespace) -> int:
     if entry is None:
         raise _absent(arguments, planned.plan, key)
     allowed = _allowed(planned, declared, entry)
+    guards = [guard for guard in planned.guards if entry.address in guard.addresses]
     if arguments.format == "json":
-        print(object_json(planned.plan, entry, str(target), allowed))
+        print(object_json(planned.plan, entry, str(target), guards, allowed))
     else:
-        print("\n" + object_text(planned.plan, entry, detail(entry.live), allowed, painter(arguments)))
+        print("\n" + object_text(planned.plan, entry, detail(entry.live), guards, allowed, painter(arguments)))
     return 0
 
 

@@ -2,15 +2,17 @@
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from reconciler.diff import FieldChange
-from reconciler.lifecycle.rules import rule_of
+from reconciler.guards import Guard
+from reconciler.lifecycle.rules import basis_of
 from reconciler.lifecycle.steps import Blocked, Wait
 from reconciler.model.reference import CHANGES, Explained
 from reconciler.planning import Entry, Plan
+from reconciler.render.guards import guards_document, guards_text
 from reconciler.render.mask import Mask
 from reconciler.render.text import Paint, change_text, plain, road_text, step_text
 from reconciler.status import health, sync
@@ -78,12 +80,21 @@ class Allowed:
     entry: Entry
 
 
-def object_text(plan: Plan, entry: Entry, state: str, allowed: Allowed | None = None, paint: Paint = plain) -> str:
-    """Why this step, wait or block: *state* says in a line what the account holds."""
+def object_text(
+    plan: Plan,
+    entry: Entry,
+    state: str,
+    guards: Sequence[Guard] = (),
+    allowed: Allowed | None = None,
+    paint: Paint = plain,
+) -> str:
+    """Why this step, wait or block: *state* says in a line what the account holds, *guards* are those at work on it."""
     sections = [_head(entry, state, paint), "\n".join(_step(plan, entry))]
     differences = list(_differences(entry))
     if differences:
         sections.append("\n".join([paint("Differences:", "bold"), *differences]))
+    if guards:
+        sections.append(guards_text(guards, paint=paint))
     if allowed is not None:
         lines = [f"  {allowed.consent}", _fact("then", _road(allowed.entry))]
         sections.append("\n".join([paint("What would allow it:", "bold"), *lines]))
@@ -112,7 +123,7 @@ def _step(plan: Plan, entry: Entry) -> Iterator[str]:
     yield _fact("now", _now(entry))
     if why := _why(entry):
         yield _fact("why", why)
-    if rule := rule_of(entry.step, entry.live):
+    if rule := basis_of(entry.step, entry.live):
         yield _fact("rule", rule.text)
         if rule.source:
             yield _fact("source", rule.source)
@@ -157,9 +168,11 @@ def _differences(entry: Entry) -> Iterator[str]:
         yield f"      {row.kind}: {CHANGES[row.kind]}{implicit}"
 
 
-def object_json(plan: Plan, entry: Entry, target: str, allowed: Allowed | None = None) -> str:
+def object_json(
+    plan: Plan, entry: Entry, target: str, guards: Sequence[Guard] = (), allowed: Allowed | None = None
+) -> str:
     """The same for programs; the names are those of a JSON plan."""
-    rule, mask = rule_of(entry.step, entry.live), Mask.of(entry)
+    rule, mask = basis_of(entry.step, entry.live), Mask.of(entry)
     found, problems = health(entry.live)
     wait, blocked = entry.step if isinstance(entry.step, Wait) else None, entry.blocked
     document: dict[str, Any] = {
@@ -181,6 +194,7 @@ def object_json(plan: Plan, entry: Entry, target: str, allowed: Allowed | None =
         "after": [other.address for other in _before(plan, entry)],
         "differences": [_difference(mask, row) for row in entry.difference.fields],
         "blocked": {"reason": blocked.reason, "consent": blocked.consent or None} if blocked else None,
+        "guards": guards_document(guards),
         "allowed": {"consent": allowed.consent, "road": [step_text(step) for step in allowed.entry.road]}
         if allowed
         else None,

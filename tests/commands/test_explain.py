@@ -21,7 +21,7 @@ def explained(desk: Any, *arguments: str) -> dict[str, str]:
     facts: dict[str, str] = {}
     name = ""
     for line in ran.out.splitlines():
-        if line.startswith("  ") and line[2] != " " and ":" in line:
+        if line.startswith("  ") and (line[2] != " " or line.startswith("      override")) and ":" in line:
             name, _, text = line.strip().partition(":")
             facts[name] = text.strip()
         elif line.startswith("             ") and name:
@@ -122,9 +122,11 @@ def test_a_block_says_the_rule_and_what_the_consent_would_change(desk: Any) -> N
     facts = explained(desk, "pool/p", "manifests")
     assert facts["now"] == "blocked: a person must act"
     assert facts["rule"].startswith("A node that ran a job's preparation and not yet its release is not taken away")
+    assert facts["override"] == "--allow-release-loss job/j"
     assert facts["then"].startswith("resize -> ")
     found = json.loads(desk.run("explain", "pool/p", "manifests", "--format", "json").out)
     assert found["blocked"]["consent"] == found["allowed"]["consent"] == "--allow-release-loss job/j"
+    assert [guard["rule"] for guard in found["guards"]] == ["release-loss"]
     assert found["differences"] == [
         {"path": "targetDedicatedNodes", "before": 1, "after": 0, "kind": "resize", "implicit": False}
     ]

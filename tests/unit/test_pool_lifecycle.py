@@ -340,7 +340,8 @@ def test_a_pool_that_is_never_to_be_deleted_is_not_replaced(world: Any) -> None:
     wanted = world.pool(taskSlotsPerNode=2, life={"rollout": "Replace", "preventDestroy": True})
     step = next_step(wanted, live, world.context)
     assert isinstance(step, Blocked)
-    assert step.reason.endswith(" only while the pool has no nodes, and lifecycle.preventDestroy forbids it")
+    assert step.reason.startswith("kept: ")
+    assert step.reason.endswith(" the pool has no nodes, and lifecycle.preventDestroy forbids to replace it")
 
 
 def test_mounts_are_set_on_an_empty_pool_and_nowhere_else(world: Any) -> None:
