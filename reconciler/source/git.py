@@ -26,6 +26,8 @@ from reconciler.source.tree import Limits, UnusableTree
 _FETCHED: Final = "refs/heads/fetched"
 _WATCH: Final = 0.1
 _DAY: Final = 86_400
+_OVERHEAD: Final = 64 * 1024
+"""Bytes of what comes with the files: folders, and an index."""
 _HISTORY: Final = 32 * 1024 * 1024
 """Bytes of history that are read to tell whether a branch was rewritten; commits alone are far smaller."""
 
@@ -227,13 +229,17 @@ class GitSource:
         )
         try:
             while not (await asyncio.wait([fetching], timeout=_WATCH))[0]:
-                size = await asyncio.to_thread(_size, repository / "objects")
-                if size > most:
-                    raise TooMuch(f"more than {most / (1 << 20):,.1f} MiB to download")
+                await self._limit(repository, most)
             fetching.result()
+            await self._limit(repository, most)
         finally:
             fetching.cancel()
             await asyncio.wait([fetching])
+
+    async def _limit(self, repository: Path, most: int) -> None:
+        size = await asyncio.to_thread(_size, repository / "objects")
+        if size > most + most // 8 + _OVERHEAD:
+            raise TooMuch(f"more than {most / (1 << 20):,.1f} MiB to download")
 
     async def _ask(self, repository: Path, *arguments: str, most: int = 1 << 20) -> bytes:
         return await self._git.ask(f"--git-dir={repository}", *arguments, most=most)

@@ -167,8 +167,8 @@ class Git:
         except TimeoutError:
             raise SourceError(f"{what}: no end after {self.timeout:g} seconds") from None
         finally:
-            said.cancel()
             await _stop(process)
+            said.cancel()
 
     def _environment(self, settings: Sequence[tuple[str, str]]) -> dict[str, str]:
         mine = {
@@ -240,20 +240,22 @@ class TooMuch(SourceError):  # noqa: N818 - as the errors of the domain are name
     """More came than we take."""
 
 
-def reason(said: bytes, secrets: Sequence[str] = ()) -> str:
-    """What git said, in one short line that any terminal can print, without secrets: its last words count most."""
-    text = said.decode("utf-8", "replace")
+def reason(heard: bytes, secrets: Sequence[str] = ()) -> str:
+    """What git said, in one short line that any terminal can print, without secrets."""
+    text = heard.decode("utf-8", "replace")
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "***")
     text = re.sub(r"(://)[^/@\s]+@", r"\1", text)
     lines = [plain(line) for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith(("hint:", "warning:"))]
-    return plain("; ".join(lines[-3:]).removeprefix("fatal: ").removeprefix("error: "), 300)
+    ends = [number for number, line in enumerate(lines, 1) if line.startswith(("fatal: ", "error: "))]
+    told = lines[: ends[-1]][-3:] if ends else lines[-3:]  # advice may follow, the same for everybody
+    return plain("; ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in told), 300)
 
 
 def plain(text: str, most: int = 200) -> str:
     """*text* in one line without control characters, cut to *most* characters."""
-    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+", " ", text).strip()
+    line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", " ", text).split())
     return line if len(line) <= most else line[: most - 3] + "..."
 
 
@@ -280,4 +282,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+    if process.stdout:  # asyncio calls a process ended when its pipes are, and a full one is not read by itself
+        while await process.stdout.read(1 << 16):
+            pass
+    await process.wait()

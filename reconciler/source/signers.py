@@ -22,11 +22,12 @@ _LARGEST: Final = 4 * 1024 * 1024
 _SECONDS: Final = 60.0
 
 _GOOD: Final = "G"
+_UNSIGNED: Final = "N"
 _WHY: Final[Mapping[str, str]] = {
     "N": "is not signed",
     "B": "carries a bad signature: it was changed after it was signed",
     "U": "is signed with the key {key}, which is not in {path}",
-    "E": "is signed with a key that cannot be checked ({key}): it is not in {path}, or its kind is unknown here",
+    "E": "is signed with a key that cannot be checked: it is not in {path}, or of a kind that is unknown here",
     "X": "carries a signature that has expired, of {key}",
     "Y": "is signed with the key {key}, which has expired",
     "R": "is signed with the key {key}, which was revoked",
@@ -111,11 +112,18 @@ async def check(git: Git, repository: Path, commit: str, signers: Signers, works
         keyring=keyring,
     )
     verdict, signer, print_, key = (plain(part) for part in answer.decode("utf-8", "replace").split("\0"))
+    if verdict == _UNSIGNED and await _has_signature(git, repository, commit):
+        verdict = "E"  # Git says so of a signature whose program is not there, too
     if verdict != _GOOD:
         why = _WHY.get(verdict, "is signed in a way that is not known here ({verdict})")
         text = why.format(key=print_ or key or "no name", path=signers.path, verdict=verdict)
         raise SourceError(f"commit {commit[:12]} {text}", commit=commit)
     return signer
+
+
+async def _has_signature(git: Git, repository: Path, commit: str) -> bool:
+    head, _, _ = (await git.ask(f"--git-dir={repository}", "cat-file", "commit", commit)).partition(b"\n\n")
+    return b"\ngpgsig" in head
 
 
 def _prepare(keyring: Path) -> None:
@@ -130,9 +138,10 @@ async def _import(signers: Signers, keyring: Path, environment: Mapping[str, str
             process = await asyncio.create_subprocess_exec(
                 "gpg",
                 "--batch",
+                "--status-fd=1",
                 "--import",
                 stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env={"PATH": environment.get("PATH", os.defpath), "GNUPGHOME": str(keyring), "LC_ALL": "C"},
             )
@@ -142,7 +151,7 @@ async def _import(signers: Signers, keyring: Path, environment: Mapping[str, str
             ) from error
         try:
             async with asyncio.timeout(_SECONDS):
-                _, said = await process.communicate(key)
+                status, said = await process.communicate(key)
         except TimeoutError:
             raise SourceError(
                 f"--git-verify: gpg does not read {signers.path}: no end after {_SECONDS:g} seconds"
@@ -151,5 +160,5 @@ async def _import(signers: Signers, keyring: Path, environment: Mapping[str, str
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        if process.returncode:
+        if b"[GNUPG:] IMPORT_OK " not in status:  # it exits with 2 for want of a daemon, which only secret keys need
             raise SourceError(f"--git-verify: gpg does not read {signers.path}: {reason(said)}")

@@ -149,7 +149,7 @@ def write(items: Iterable[Item], contents: BinaryIO, root: Path, path: str) -> N
     Links come last, so that no file is written through one. Those that lead outside are refused in *path*, and left
     out elsewhere. Raises UnusableTree, OSError.
     """
-    root.mkdir(mode=0o700)
+    root.mkdir(parents=True, mode=0o700)
     links: list[tuple[Item, bytes]] = []
     for item in _asked(items):
         header = contents.readline().decode("ascii", "replace")

@@ -122,7 +122,7 @@ class Webhook:
             return Ignored(f"the event {event[:40]!r}, not a push")
         if given.get("content-type", "").partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
             try:
-                body = parse_qs(body.decode("ascii"), max_num_fields=4)["payload"][0].encode("utf-8", "surrogateescape")
+                body = parse_qs(body.decode("ascii"), max_num_fields=4)["payload"][0].encode("utf-8")
             except (ValueError, KeyError):
                 return Refused(400, "expected a form with a payload")
         return self._told(body)
@@ -174,4 +174,4 @@ def _commit(value: object) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+    return text.encode("utf-8", "surrogatepass")
