@@ -59,7 +59,10 @@ class Address:
 def parse(text: str) -> Address:
     """The address of a repository, as git users write it. Raises UsageError."""
     if not text or text.startswith("-") or re.search(r"[\x00-\x20\x7f]", text):
-        raise UsageError("--git: expected the URL of a repository, found one that is empty, or has spaces or controls")
+        raise UsageError(
+            "--git: expected the URL of a repository, found one that is empty, or has spaces or controls "
+            "(a folder called `work tree`: write file:///work%20tree)"
+        )
     if "://" in text:
         return _of_url(text)
     if _HELPER.match(text):
