@@ -43,6 +43,7 @@ _CONFIGURATION: Final = """\
 \tversion = 2
 [fetch]
 \trecurseSubmodules = false
+\tunpackLimit = 1
 [gc]
 \tauto = 0
 [maintenance]
@@ -52,6 +53,7 @@ _CONFIGURATION: Final = """\
 [gpg "x509"]
 \tprogram = /bin/false
 """
+# unpackLimit: objects go to the disk as they come, where their size is watched, and not into memory.
 # safe.directory: what is opened is our own folder, which may be on a volume with other owners, and the repository at a
 # file URL, which was named on purpose.
 

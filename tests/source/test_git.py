@@ -396,7 +396,7 @@ async def test_size_limits_name_the_numbers_and_the_largest_file(repository: Rep
     assert "2 files, and at most 1 are fetched (--git-max-files)" in str(await refusal(source(limits=Limits(files=1))))
 
 
-async def test_a_huge_download_is_stopped_on_its_way(repository: Repository, source: Maker, tmp_path: Path) -> None:
+async def test_a_huge_download_leaves_nothing(repository: Repository, source: Maker, tmp_path: Path) -> None:
     repository.git("config", "core.compression", "0")
     repository.commit({"noise.bin": os.urandom(4 << 20)})
     error = await refusal(source(limits=Limits(bytes=1 << 20)))
@@ -431,6 +431,12 @@ async def test_a_known_commit_costs_one_question(repository: Repository, source:
     objects.mkdir()
     assert contents(await follows.fetch()) == {"a.yaml": "1"}
     assert contents(await source().fetch()) == {"a.yaml": "1"}  # after a restart too
+
+
+async def test_an_answer_that_is_too_long_is_not_waited_for(repository: Repository, source: Maker) -> None:
+    """More than the pipe and its buffers hold is left unread when git is stopped."""
+    repository.commit({f"{number:0200}.yaml": "" for number in range(2000)})
+    assert "more than 1 files are not fetched (--git-max-files)" in str(await refusal(source(limits=Limits(files=1))))
 
 
 async def test_a_full_disk_is_told_and_passes(repository: Repository, source: Maker, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from source.conftest import Maker, Repository, Web, inetd
 from reconciler.errors import SourceError
 from reconciler.source.git import GitSource
 from reconciler.source.program import Access
+from reconciler.source.tree import Limits
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 
@@ -142,6 +143,17 @@ async def test_a_server_that_does_not_answer_is_given_up(
     follows = source(url=server.url, timeout=1.0)
     server.hangs = True
     assert await refusal(follows) == f"{server.url}: git ls-remote: no end after 1 seconds"
+
+
+async def test_a_huge_download_is_stopped_on_its_way(
+    repository: Repository, source: Maker, http: Callable[[], Awaitable[Web]]
+) -> None:
+    server = await http()
+    server.drips = True  # all but the end of it, so that it goes on for ever
+    repository.git("config", "core.compression", "0")
+    repository.commit({"noise.bin": os.urandom(2 << 20)})
+    said = await refusal(source(url=server.url, limits=Limits(bytes=1 << 20)))
+    assert said.endswith(": more than 1.0 MiB to download (--git-max-size)")
 
 
 async def test_a_server_that_is_gone_is_told_shortly_and_what_was_fetched_stays(
