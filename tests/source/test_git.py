@@ -189,7 +189,9 @@ async def test_a_fetch_that_is_called_off_leaves_nothing_half_done(
 
 async def test_two_processes_may_fetch_at_the_same_time(repository: Repository, source: Maker) -> None:
     repository.commit({"a.yaml": "1"})
-    found = await asyncio.gather(*(source().fetch() for _ in range(4)))
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(source().fetch()) for _ in range(4)]
+    found = [task.result() for task in running]
     assert len({each.path for each in found}) == 1
     assert all(contents(each) == {"a.yaml": "1"} for each in found)
 
