@@ -1,17 +1,18 @@
 """Branches behind real servers on loopback: git daemon, git http-backend with a password, sshd."""
 
-import asyncio
 import os
 import shlex
 import shutil
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from source.conftest import Maker, Repository, Web, inetd
 
 from reconciler.errors import SourceError
+from reconciler.source import process
 from reconciler.source.git import GitSource
 from reconciler.source.program import Access
 from reconciler.source.tree import Limits
@@ -76,13 +77,13 @@ async def test_a_password_reaches_the_server_and_nothing_else(
         case "user of the url":
             url = url.replace("://", f"://{quoted}@")
     commands: list[tuple[str, ...]] = []
-    start = asyncio.create_subprocess_exec
+    run = process.run
 
-    async def watched(*command: str, **more: object) -> asyncio.subprocess.Process:
+    async def watched(command: tuple[str, ...], *more: Any, **named: Any) -> process.Ended:
         commands.append(command)
-        return await start(*command, **more)  # type: ignore[arg-type]
+        return await run(command, *more, **named)
 
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", watched)
+    monkeypatch.setattr(process, "run", watched)
     follows = source(url=url, environment=environment, access=access)
     await follow(follows, repository)
     assert commands
