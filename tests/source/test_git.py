@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,24 @@ async def test_a_fetch_that_is_called_off_leaves_nothing_half_done(
         await asyncio.wait([fetching])
     assert len(contents(await follows.fetch())) == 300
     assert not list((tmp_path / "state").glob("sources/*/incoming-*"))
+
+
+def test_a_loop_that_ends_in_the_middle_of_a_fetch_ends(repository: Repository, tmp_path: Path) -> None:
+    async def begin(pause: float) -> None:
+        follows = GitSource(repository.url, "main", "", tmp_path / "state", {"PATH": os.environ["PATH"]})
+        fetching = asyncio.create_task(follows.fetch())
+        await asyncio.sleep(pause)
+        assert fetching  # left to itself, as when a program ends on an error elsewhere
+
+    def several() -> None:
+        for pause in range(12):
+            asyncio.run(begin(pause / 1000))
+
+    repository.commit({"a.yaml": "1"})
+    thread = threading.Thread(target=several, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 async def test_two_processes_may_fetch_at_the_same_time(repository: Repository, source: Maker) -> None:
