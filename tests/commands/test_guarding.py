@@ -39,8 +39,8 @@ def test_a_guard_stops_after_the_whole_plan_was_shown_until_a_commit_consents(de
     assert "  ! deletes: 11 of 12 owned objects would be removed, more than 30 %\n" in stopped.out
     assert "      override: --allow-deletes 11\n" in stopped.out
     assert stopped.err == (
-        "error: 11 of 12 owned objects would be removed, more than 30 % (guards.deletes of the Stack: 30 % and at "
-        "least 10); allow it with --allow-deletes 11\n"
+        "error: 11 of 12 owned objects would be removed, more than 30 % (spec.guards.deletes of the Stack: 30 % and "
+        "at least 10); allow it with --allow-deletes 11\n"
     )
 
     now = datetime.now(UTC)
