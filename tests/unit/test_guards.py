@@ -71,8 +71,8 @@ def test_a_stop_says_rule_numbers_setting_and_what_allows_it(world: Any) -> None
         'reconciler/allow-deletes: "10 until 2026-01-03T00:00:00Z"'
     )
     assert refusal(found) == (
-        "10 of 10 owned objects would be removed, more than 30 % (spec.guards.deletes of the Stack: 30 % and at least 10); "
-        "allow it with --allow-deletes 10"
+        "10 of 10 owned objects would be removed, more than 30 % (spec.guards.deletes of the Stack: 30 % and at least "
+        "10); allow it with --allow-deletes 10"
     )
     (document,) = guards_document(found)
     assert (document["rule"], document["stops"], document["override"]) == ("deletes", True, "--allow-deletes 10")
