@@ -10,7 +10,7 @@ from reconciler.api.options import DEFAULTS, Options
 from reconciler.api.target import Snapshot, Target, account, signed_by
 from reconciler.errors import UsageError
 from reconciler.executor import look
-from reconciler.guards import Guard, guards_of, refusal, told
+from reconciler.guards import Guard, guards_of, notices, refusal
 from reconciler.lifecycle.steps import Context, Wait
 from reconciler.model.desired import Desired, Key, Kind
 from reconciler.observed import LiveJob, Observed
@@ -45,9 +45,9 @@ class Planned:
         return tuple(guard for guard in found if not (self.is_removal and guard.stops))
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def notices(self) -> tuple[str, ...]:
         """What should be known besides: consents that have ended, objects of other stacks."""
-        return told(self.plan, self.desired)
+        return notices(self.plan, self.desired)
 
     @property
     def is_removal(self) -> bool:

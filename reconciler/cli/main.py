@@ -18,6 +18,7 @@ from reconciler import __version__
 EXIT_ERROR: Final = 1
 EXIT_USAGE: Final = 64
 COMMANDS: Final = (
+    "init",
     "validate",
     "plan",
     "apply",
@@ -32,6 +33,7 @@ COMMANDS: Final = (
     "lock",
     "snapshot",
     "verify",
+    "explain",
     "emulator",
 )
 """Modules, one for each command."""
@@ -53,6 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="reconciler",
         description="Keeps an Azure Batch account equal to a folder of YAML manifests.",
+        epilog="Begin with `reconciler init`. `reconciler COMMAND --help` says what a command does and takes. Where no "
+        "account is configured, commands use a local emulator, which they start.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -64,7 +68,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is the answer."""
     _prepare_streams()
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help(sys.stderr)
+        return EXIT_USAGE
+    arguments = parser.parse_args(argv)
     from reconciler.errors import ManifestErrors, ReconcilerError, UsageError
 
     try:

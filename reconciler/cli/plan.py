@@ -64,7 +64,7 @@ def _plan(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
     else:
         paint = painter(arguments)
         print("\n" + plan_text(made, paint))
-        if guarded := guards_text(planned.guards, planned.told, paint):
+        if guarded := guards_text(planned.guards, planned.notices, paint):
             print(f"\n{guarded}")
     differs = made.has_changes or made.blocked or made.unread or planned.refusal is not None
     return 2 if arguments.detailed_exitcode and differs else 0

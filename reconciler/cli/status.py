@@ -98,7 +98,7 @@ async def _manifests(there: "Account", desired: "Desired", target: "Target", giv
         if live is None and isinstance(entry.step, Done):  # a run that ended and was removed: nothing is missing
             rows.append((entry.address, sync(entry), "-", entry.step.reason))
         else:
-            rows.append((entry.address, sync(entry), state, _detail(live)))
+            rows.append((entry.address, sync(entry), state, detail(live)))
         found += [f"! {entry.address}: {text}" for text in problems]
         if entry.blocked is not None:
             found.append(f"! {entry.address}: blocked: {entry.blocked}")
@@ -119,7 +119,7 @@ async def _marked(there: "Account") -> int:
     marked = frozenset(key for key, job in observed.jobs.items() if job.mark is not None and job.state != "deleting")
     observed = await read_results(there, observed, marked)
     things = [*observed.pools.values(), *observed.schedules.values(), *observed.jobs.values()]
-    rows = [(live.address, live.mark.stack, health(live)[0], _detail(live)) for live in things if live.mark]
+    rows = [(live.address, live.mark.stack, health(live)[0], detail(live)) for live in things if live.mark]
     others = sum(live.mark is None for live in things)
     print(table(("OBJECT", "STACK", "HEALTH", "STATE"), rows) if rows else "No stack owns anything here.")
     if others:
@@ -127,7 +127,8 @@ async def _marked(there: "Account") -> int:
     return 0
 
 
-def _detail(live: object) -> str:
+def detail(live: object) -> str:
+    """What the account holds, in a line."""
     from reconciler.observed import LiveJob, LivePool, LiveSchedule
 
     match live:
@@ -159,7 +160,7 @@ async def _pool(there: "Account", name: str) -> int:
     pool = observed.pools.get(key)
     if pool is None:
         raise missing(observed, key, name)
-    print(f"{pool.address}: {_detail(pool)}")
+    print(f"{pool.address}: {detail(pool)}")
     for text in pool.resize_errors:
         print(f"! resize: {text}")
     if Kind.JOB in observed.unread:
@@ -195,7 +196,7 @@ async def _schedule(there: "Account", name: str) -> int:
     schedule = observed.schedules.get(key)
     if schedule is None:
         raise missing(observed, key, name)
-    print(f"{schedule.address}: {_detail(schedule)}")
+    print(f"{schedule.address}: {detail(schedule)}")
     if schedule.children:
         rows = [(job.name, job.state, job.ended or "-") for job in schedule.children]
         print("\n" + table(("JOB", "STATE", "ENDED"), rows))
@@ -223,7 +224,7 @@ async def _job(there: "Account", name: str, target: "Target", given: str | None)
     job = replace(job, nodes=runs, counts=counts, tasks=await there.tasks(job) if counts.failed else {})
     job = await _with_hosts(there, observed, job)
     ended = f" ({job.terminate_reason})" if job.terminate_reason else ""
-    print(f"{job.address}: {_detail(job)}{ended}")
+    print(f"{job.address}: {detail(job)}{ended}")
     if job.scheduling_error:
         print(f"! {job.scheduling_error}")
     if runs:

@@ -17,15 +17,18 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from reconciler.errors import SourceError
 from reconciler.ports import Checkout, Revision
 from reconciler.source import tree
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FORMAT: Final = 1
 _LOOK_AGAIN: Final = 0.05
@@ -179,6 +182,17 @@ class Checkouts:
     def _checkout(self, revision: Revision) -> Checkout:
         root = self._place(revision.id) / self._name
         return Checkout(str(root / self._path), revision, str(root))
+
+
+async def finished(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """What a function answers that runs in a thread. Called off, it is waited for all the same: it must not change the
+    folder when that is no longer held."""
+    running = asyncio.create_task(asyncio.to_thread(function, *arguments, **named))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 def _locked(file: int, kind: int) -> bool:

@@ -18,7 +18,7 @@ from typing import Final
 from reconciler.errors import SourceError, UsageError
 from reconciler.ports import Checkout, Revision
 from reconciler.source import address, signers, tree
-from reconciler.source.checkouts import Checkouts
+from reconciler.source.checkouts import Checkouts, finished
 from reconciler.source.program import Access, Git, GitError, TooMuch, plain
 from reconciler.source.signers import Signers
 from reconciler.source.tree import Limits, UnusableTree
@@ -96,7 +96,7 @@ class GitSource:
             note = await self._note(before, found.revision) if before else ""
         self._checkouts.use(commit)
         self._checkouts.write("newest", commit, note)
-        await asyncio.to_thread(self._checkouts.tidy)
+        await finished(self._checkouts.tidy)
         return replace(found, revision=replace(found.revision, note=note))
 
     async def keep(self, revision: Revision) -> None:
@@ -105,7 +105,7 @@ class GitSource:
             async with self._checkouts.changing(self._timeout):
                 self._checkouts.use(revision.id)
                 self._checkouts.write("kept", revision.id)
-                await asyncio.to_thread(self._checkouts.tidy)
+                await finished(self._checkouts.tidy)
         except OSError as error:
             raise self._disk(error) from error
 
@@ -189,7 +189,7 @@ class GitSource:
             asked.seek(0)
             await self._git.pour(f"--git-dir={repository}", "cat-file", "--batch", reading=asked, writing=contents)
             contents.seek(0)
-            await asyncio.to_thread(tree.write, items, contents, self._checkouts.files(here), self.path)
+            await finished(tree.write, items, contents, self._checkouts.files(here), self.path)
         return listing
 
     async def _revision(self, repository: Path, commit: str) -> Revision:

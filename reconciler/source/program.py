@@ -4,18 +4,17 @@ It gets an environment of its own, with a home that holds one configuration file
 no submodule, and speaks the one protocol of the address. Secrets reach it through the environment alone.
 """
 
-import asyncio
 import os
 import re
 import shlex
-import signal
+import subprocess
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from reconciler.errors import SourceError, UsageError
+from reconciler.source import process
 from reconciler.source.address import SCHEMES, Address
 
 _PASSED_ON: Final = (
@@ -43,6 +42,7 @@ _CONFIGURATION: Final = """\
 \tversion = 2
 [fetch]
 \trecurseSubmodules = false
+\tunpackLimit = 1
 [gc]
 \tauto = 0
 [maintenance]
@@ -52,6 +52,7 @@ _CONFIGURATION: Final = """\
 [gpg "x509"]
 \tprogram = /bin/false
 """
+# unpackLimit: objects go to the disk as they come, where their size is watched, and not into memory.
 # safe.directory: what is opened is our own folder, which may be on a volume with other owners, and the repository at a
 # file URL, which was named on purpose.
 
@@ -60,9 +61,6 @@ _HELPER: Final = (
     'printf "username=%s\\npassword=%s\\n" "$RECONCILER_GIT_USER" "$RECONCILER_GIT_PASSWORD"; }; f'
 )
 """A credential helper. git asks it for the one host it is set for, also after a redirect, and only when challenged."""
-
-_CHATTER: Final = 64 * 1024
-"""Bytes kept of what git says on stderr."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,39 +134,24 @@ class Git:
         environment: Mapping[str, str],
         most: int,
         secrets: Sequence[str] = (),
-        reading: BinaryIO | int = asyncio.subprocess.DEVNULL,
-        writing: BinaryIO | int = asyncio.subprocess.PIPE,
+        reading: BinaryIO | int = subprocess.DEVNULL,
+        writing: BinaryIO | int = subprocess.PIPE,
     ) -> bytes:
         what = f"{self.address.url}: git {next(word for word in arguments if not word.startswith('-'))}"
+        command = ("git", *arguments)
         try:
-            process = await asyncio.create_subprocess_exec(
-                "git",
-                *arguments,
-                stdin=reading,
-                stdout=writing,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=self.home,
-                env=dict(environment),
-                start_new_session=True,  # ssh and the http helper end with it, and a Ctrl-C is ours to handle
+            ended = await process.run(
+                command, environment, self.home, seconds=self.timeout, most=most, reading=reading, writing=writing
             )
         except FileNotFoundError as error:
             raise SourceError("the program git is not installed, or not in PATH") from error
-        assert process.stderr
-        said = asyncio.create_task(_tail(process.stderr))
-        try:
-            async with asyncio.timeout(self.timeout):
-                answer = await _all(process.stdout, most) if process.stdout else b""
-                if answer is None:
-                    raise TooMuch(f"{what}: an answer of more than {most:,} bytes")
-                code = await process.wait()
-                if code:
-                    raise GitError(f"{what}: {reason(await said, secrets) or f'exit {code}'}", code)
-                return answer
         except TimeoutError:
             raise SourceError(f"{what}: no end after {self.timeout:g} seconds") from None
-        finally:
-            await _stop(process)
-            said.cancel()
+        if ended.output is None:
+            raise TooMuch(f"{what}: an answer of more than {most:,} bytes")
+        if ended.code:
+            raise GitError(f"{what}: {reason(ended.said, secrets) or f'exit {ended.code}'}", ended.code)
+        return ended.output
 
     def _environment(self, settings: Sequence[tuple[str, str]]) -> dict[str, str]:
         mine = {
@@ -257,32 +240,3 @@ def plain(text: str, most: int = 200) -> str:
     """*text* in one line without control characters, cut to *most* characters."""
     line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", " ", text).split())
     return line if len(line) <= most else line[: most - 3] + "..."
-
-
-async def _all(stream: asyncio.StreamReader, most: int) -> bytes | None:
-    """All of a stream; None where it is longer."""
-    parts, size = [], 0
-    while part := await stream.read(1 << 16):
-        size += len(part)
-        if size > most:
-            return None
-        parts.append(part)
-    return b"".join(parts)
-
-
-async def _tail(stream: asyncio.StreamReader) -> bytes:
-    kept = b""
-    while part := await stream.read(1 << 14):
-        kept = (kept + part)[-_CHATTER:]
-    return kept
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    """End it and what it started; nothing happens where it has ended."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    if process.stdout:  # asyncio calls a process ended when its pipes are, and a full one is not read by itself
-        while await process.stdout.read(1 << 16):
-            pass
-    await process.wait()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.errors import SourceError
+from reconciler.source import process
 from reconciler.source.program import Git, plain, reason
 
 _ARMOUR: Final = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -96,7 +97,6 @@ async def check(git: Git, repository: Path, commit: str, signers: Signers, works
     allowed, keyring = workshop / "allowed_signers", workshop / "gnupg"
     allowed.write_bytes(signers.lines + b"\n")
     if signers.keys:
-        await asyncio.to_thread(_prepare, keyring)
         await _import(signers, keyring, git.environment)
     settings = [("gpg.ssh.allowedSignersFile", str(allowed)), ("gpg.minTrustLevel", "fully")]
     if not signers.keys:  # nothing to check an OpenPGP signature with, and none of the user's keys are meant
@@ -126,39 +126,32 @@ async def _has_signature(git: Git, repository: Path, commit: str) -> bool:
     return b"\ngpgsig" in head
 
 
-def _prepare(keyring: Path) -> None:
-    keyring.mkdir(mode=0o700)
-    # Whoever is in the folder is trusted; a web of trust has nothing to add. No daemon is left behind.
-    (keyring / "gpg.conf").write_text("trust-model always\nno-autostart\nno-auto-key-retrieve\nno-auto-key-locate\n")
-
-
 async def _import(signers: Signers, keyring: Path, environment: Mapping[str, str]) -> None:
-    for key in signers.keys:
+    names = await asyncio.to_thread(_prepare, signers, keyring)
+    mine = {"PATH": environment.get("PATH", os.defpath), "GNUPGHOME": str(keyring), "LC_ALL": "C"}
+    for name in names:
+        command = ("gpg", "--batch", "--status-fd=1", "--import", name)
         try:
-            process = await asyncio.create_subprocess_exec(
-                "gpg",
-                "--batch",
-                "--status-fd=1",
-                "--import",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env={"PATH": environment.get("PATH", os.defpath), "GNUPGHOME": str(keyring), "LC_ALL": "C"},
-            )
+            ended = await process.run(command, mine, keyring, seconds=_SECONDS, most=_LARGEST)
         except FileNotFoundError as error:
             raise SourceError(
                 f"--git-verify: {signers.path} holds a key of OpenPGP, and gpg is not installed"
             ) from error
-        try:
-            async with asyncio.timeout(_SECONDS):
-                status, said = await process.communicate(key)
         except TimeoutError:
             raise SourceError(
                 f"--git-verify: gpg does not read {signers.path}: no end after {_SECONDS:g} seconds"
             ) from None
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if b"[GNUPG:] IMPORT_OK " not in status:  # it exits with 2 for want of a daemon, which only secret keys need
-            raise SourceError(f"--git-verify: gpg does not read {signers.path}: {reason(said)}")
+        # it exits with 2 for want of a daemon, which only secret keys need
+        if b"[GNUPG:] IMPORT_OK " not in (ended.output or b""):
+            raise SourceError(f"--git-verify: gpg does not read {signers.path}: {reason(ended.said)}")
+
+
+def _prepare(signers: Signers, keyring: Path) -> list[str]:
+    """Make a keyring without keys; the names of the files that hold them."""
+    keyring.mkdir(mode=0o700)
+    # Whoever is in the folder is trusted; a web of trust has nothing to add. No daemon is left behind.
+    (keyring / "gpg.conf").write_text("trust-model always\nno-autostart\nno-auto-key-retrieve\nno-auto-key-locate\n")
+    names = [f"{number}.key" for number in range(len(signers.keys))]
+    for name, key in zip(names, signers.keys, strict=True):
+        (keyring / name).write_bytes(key)
+    return names

@@ -258,3 +258,18 @@ def test_a_history_names_the_line_of_a_consent_that_a_commit_gave(desk: Desk) ->
     assert (consent["object"], consent["until"]) == ("pool/p", "2999-01-01T00:00:00Z")
     assert consent["source"].endswith("stack.yaml:3")
     assert "consent of " in desk.run("history", "pool/p").out
+
+
+def test_receipts_beyond_the_retention_go_with_the_run_that_writes_new_ones(desk: Desk, tmp_path: Path) -> None:
+    store = "spec: {store: {location: ../kept, retention: {receipts: 1}}}\n"
+    names = [f"j{number}" for number in range(3)]
+    desk.write(
+        pool=POOL, stack=STACK + store, **{name: RELEASING.replace("name: j", f"name: {name}") for name in names}
+    )
+    desk.apply()
+    desk.simulation.run_until_idle()
+    for name in names:
+        desk.write(**{name: None})
+        desk.apply()
+    (receipt,) = (tmp_path / "kept").glob("*/s/receipts/*")
+    assert receipt.name.startswith("j2@")

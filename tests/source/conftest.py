@@ -148,8 +148,9 @@ class Web:
         self.stuck = asyncio.Event()
         self.hangs = False
         self.redirect = ""
+        self.drips = False
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(f"{request.method} {request.path_qs}")
         if self.hangs:
             await self.stuck.wait()
@@ -161,7 +162,14 @@ class Web:
             self.seen.append((user, password))
         if self.password and (not self.seen or not given or self.seen[-1] != self.password):
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="git"'})
-        return await self._backend(request)
+        whole = await self._backend(request)
+        if not self.drips or b"PACK" not in (whole.body or b""):
+            return whole
+        part = web.StreamResponse(headers={"Content-Type": whole.content_type})
+        await part.prepare(request)
+        await part.write(whole.body[:-1000])
+        await self.stuck.wait()
+        return part
 
     async def _backend(self, request: web.Request) -> web.Response:
         environment = ENVIRONMENT | {

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -187,9 +188,29 @@ async def test_a_fetch_that_is_called_off_leaves_nothing_half_done(
     assert not list((tmp_path / "state").glob("sources/*/incoming-*"))
 
 
+def test_a_loop_that_ends_in_the_middle_of_a_fetch_ends(repository: Repository, tmp_path: Path) -> None:
+    async def begin(pause: float) -> None:
+        follows = GitSource(repository.url, "main", "", tmp_path / "state", {"PATH": os.environ["PATH"]})
+        fetching = asyncio.create_task(follows.fetch())
+        await asyncio.sleep(pause)
+        assert fetching  # left to itself, as when a program ends on an error elsewhere
+
+    def several() -> None:
+        for pause in range(12):
+            asyncio.run(begin(pause / 1000))
+
+    repository.commit({"a.yaml": "1"})
+    thread = threading.Thread(target=several, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
 async def test_two_processes_may_fetch_at_the_same_time(repository: Repository, source: Maker) -> None:
     repository.commit({"a.yaml": "1"})
-    found = await asyncio.gather(*(source().fetch() for _ in range(4)))
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(source().fetch()) for _ in range(4)]
+    found = [task.result() for task in running]
     assert len({each.path for each in found}) == 1
     assert all(contents(each) == {"a.yaml": "1"} for each in found)
 
@@ -396,7 +417,7 @@ async def test_size_limits_name_the_numbers_and_the_largest_file(repository: Rep
     assert "2 files, and at most 1 are fetched (--git-max-files)" in str(await refusal(source(limits=Limits(files=1))))
 
 
-async def test_a_huge_download_is_stopped_on_its_way(repository: Repository, source: Maker, tmp_path: Path) -> None:
+async def test_a_huge_download_leaves_nothing(repository: Repository, source: Maker, tmp_path: Path) -> None:
     repository.git("config", "core.compression", "0")
     repository.commit({"noise.bin": os.urandom(4 << 20)})
     error = await refusal(source(limits=Limits(bytes=1 << 20)))
@@ -431,6 +452,12 @@ async def test_a_known_commit_costs_one_question(repository: Repository, source:
     objects.mkdir()
     assert contents(await follows.fetch()) == {"a.yaml": "1"}
     assert contents(await source().fetch()) == {"a.yaml": "1"}  # after a restart too
+
+
+async def test_an_answer_that_is_too_long_is_not_waited_for(repository: Repository, source: Maker) -> None:
+    """More than the pipe and its buffers hold is left unread when git is stopped."""
+    repository.commit({f"{number:0200}.yaml": "" for number in range(2000)})
+    assert "more than 1 files are not fetched (--git-max-files)" in str(await refusal(source(limits=Limits(files=1))))
 
 
 async def test_a_full_disk_is_told_and_passes(repository: Repository, source: Maker, tmp_path: Path) -> None:

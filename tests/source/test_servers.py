@@ -1,19 +1,21 @@
 """Branches behind real servers on loopback: git daemon, git http-backend with a password, sshd."""
 
-import asyncio
 import os
 import shlex
 import shutil
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from source.conftest import Maker, Repository, Web, inetd
 
 from reconciler.errors import SourceError
+from reconciler.source import process
 from reconciler.source.git import GitSource
 from reconciler.source.program import Access
+from reconciler.source.tree import Limits
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 
@@ -75,13 +77,13 @@ async def test_a_password_reaches_the_server_and_nothing_else(
         case "user of the url":
             url = url.replace("://", f"://{quoted}@")
     commands: list[tuple[str, ...]] = []
-    start = asyncio.create_subprocess_exec
+    run = process.run
 
-    async def watched(*command: str, **more: object) -> asyncio.subprocess.Process:
+    async def watched(command: tuple[str, ...], *more: Any, **named: Any) -> process.Ended:
         commands.append(command)
-        return await start(*command, **more)  # type: ignore[arg-type]
+        return await run(command, *more, **named)
 
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", watched)
+    monkeypatch.setattr(process, "run", watched)
     follows = source(url=url, environment=environment, access=access)
     await follow(follows, repository)
     assert commands
@@ -142,6 +144,17 @@ async def test_a_server_that_does_not_answer_is_given_up(
     follows = source(url=server.url, timeout=1.0)
     server.hangs = True
     assert await refusal(follows) == f"{server.url}: git ls-remote: no end after 1 seconds"
+
+
+async def test_a_huge_download_is_stopped_on_its_way(
+    repository: Repository, source: Maker, http: Callable[[], Awaitable[Web]]
+) -> None:
+    server = await http()
+    server.drips = True  # all but the end of it, so that it goes on for ever
+    repository.git("config", "core.compression", "0")
+    repository.commit({"noise.bin": os.urandom(2 << 20)})
+    said = await refusal(source(url=server.url, limits=Limits(bytes=1 << 20)))
+    assert said.endswith(": more than 1.0 MiB to download (--git-max-size)")
 
 
 async def test_a_server_that_is_gone_is_told_shortly_and_what_was_fetched_stays(

@@ -39,6 +39,7 @@ def test_without_a_choice_it_is_the_users_own_folder() -> None:
     ("given", "said"),
     [
         ("", "expected a folder or a URL, found an empty text"),
+        ("~/kept", "expected a path as it is, found '~/kept'"),
         (
             "s3://bucket/x",
             "expected a folder or https://ACCOUNT.blob.core.windows.net/CONTAINER, found a URL with s3://",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.guards import Guard, guards_of, refusal, told
+from reconciler.guards import Guard, guards_of, notices, refusal
 from reconciler.ledger import Entry, Ledger
 from reconciler.lifecycle.runs import run_digest
 from reconciler.lifecycle.steps import Rule
@@ -35,9 +35,9 @@ def with_consent(desired: Desired, flag: str, what: str, until: str = LATER, **f
     [
         (12, 1, {}, None, "11 of 12 owned objects would be removed, more than 30 %"),
         (12, 1, {}, 11, None),
-        (12, 1, {}, 10, "11 objects would be removed, and 10 is consented to"),
-        (12, 1, {"max_deletes": 3}, None, "11 objects would be removed, and 3 is the limit"),
-        (2, 1, {"max_deletes": 0}, None, "1 object would be removed, and 0 is the limit"),
+        (12, 1, {}, 10, "11 objects would be removed, and 10 may be"),
+        (12, 1, {"max_deletes": 3}, None, "11 objects would be removed, and 3 may be"),
+        (2, 1, {"max_deletes": 0}, None, "1 object would be removed, and 0 may be"),
         (9, 1, {}, None, None),
         (40, 30, {}, None, None),
         (40, 28, {}, None, None),
@@ -65,14 +65,14 @@ def test_a_stop_says_rule_numbers_setting_and_what_allows_it(world: Any) -> None
     assert guards_text(found) == (
         "Apply stops here:\n"
         "  ! deletes: 10 of 10 owned objects would be removed, more than 30 %\n"
-        "      setting:  guards.deletes of the Stack: 30 % and at least 10\n"
+        "      setting:  spec.guards.deletes of the Stack: 30 % and at least 10\n"
         "      override: --allow-deletes 10\n"
         "      or in Git, under metadata.annotations of the Stack: "
         'reconciler/allow-deletes: "10 until 2026-01-03T00:00:00Z"'
     )
     assert refusal(found) == (
-        "10 of 10 owned objects would be removed, more than 30 % (guards.deletes of the Stack: 30 % and at least 10); "
-        "allow it with --allow-deletes 10"
+        "10 of 10 owned objects would be removed, more than 30 % (spec.guards.deletes of the Stack: 30 % and at least "
+        "10); allow it with --allow-deletes 10"
     )
     (document,) = guards_document(found)
     assert (document["rule"], document["stops"], document["override"]) == ("deletes", True, "--allow-deletes 10")
@@ -85,6 +85,12 @@ def test_a_line_of_the_stack_consents_to_deletions_until_its_end(
     jobs = [world.job(f"j{number}") for number in range(10)]
     desired = with_consent(world.desired(world.pool()), "allow-deletes", "", until, count=count)
     assert bool(guards(world, desired, *map(world.live_job, jobs))) is stops
+
+
+def test_a_consent_in_a_manifest_never_makes_anything_stricter(world: Any) -> None:
+    jobs = [world.job(f"j{number}") for number in range(5)]
+    desired = with_consent(world.desired(jobs[0]), "allow-deletes", "", count=1)
+    assert not guards(world, desired, *map(world.live_job, jobs))
 
 
 def test_the_flag_wins_over_the_line(world: Any) -> None:
@@ -129,10 +135,10 @@ def test_objects_of_other_stacks_are_told_but_for_those_loaded_beside_it(world: 
     live = (world.live_job(world.job("a"), stack="t"), world.live_pool(world.pool(), stack="t"))
     desired = world.desired(world.job("mine"))
     plan = make_plan(desired, world.observed(*live, world.live_job(world.job("b"), stack=None)), world.context)
-    assert told(plan, desired) == (
+    assert notices(plan, desired) == (
         "The account also holds objects of stack 't' (2 objects), of which these manifests do not speak.",
     )
-    assert told(plan, replace(desired, beside=frozenset({"t"}))) == ()
+    assert notices(plan, replace(desired, beside=frozenset({"t"}))) == ()
 
 
 # Objects
@@ -144,7 +150,7 @@ def test_what_is_kept_from_an_object_names_its_rule_and_what_allows_it(world: An
     (guard,) = guards(world, world.desired(changed), live)
     assert (guard.rule, guard.stops, guard.addresses) == (Rule.TASK_LOSS, False, ("job/j",))
     assert "it would kill 3 running tasks" in guard.numbers
-    assert guard.setting == "guards.taskLoss of the Stack"
+    assert guard.setting == "spec.guards.taskLoss of the Stack: Ask"
     assert guard.override == "--allow-task-loss job/j"
     assert guard.annotation == 'reconciler/allow-task-loss: "job/j until 2026-01-03T00:00:00Z"'
     assert refusal((guard,)) is None
@@ -170,10 +176,10 @@ def test_a_line_of_a_manifest_or_a_setting_consents_to_the_loss_of_tasks(
 def test_a_consent_that_has_ended_is_told_with_its_place(world: Any) -> None:
     desired = with_consent(world.desired(world.job()), "allow-task-loss", "job/j", EARLIER)
     plan = make_plan(desired, world.observed(), world.context)
-    assert told(plan, desired) == (
+    assert notices(plan, desired) == (
         f"stack.yaml:4: reconciler/allow-task-loss (job/j) ended {EARLIER} and counts no longer: take the line out",
     )
-    assert told(plan, with_consent(desired, "allow-task-loss", "job/j")) == ()
+    assert notices(plan, with_consent(desired, "allow-task-loss", "job/j")) == ()
 
 
 def test_a_release_is_lost_only_by_the_name_of_its_job_also_from_a_commit(world: Any) -> None:
@@ -220,7 +226,7 @@ def test_what_is_protected_is_skipped_and_called_kept_while_the_rest_goes_on(wor
         (Rule.PREVENT_DESTROY, ("job/gone",), False),
         (Rule.PREVENT_DESTROY, ("job/kept",), False),
     ]
-    assert [guard.setting for guard in found] == ["lifecycle.preventDestroy of the object"] * 2
+    assert [guard.setting for guard in found] == ["lifecycle.preventDestroy of the object: true"] * 2
     assert found[0].numbers == "job/gone is kept, and no manifest declares it"
     assert found[1].numbers.startswith("job/kept: kept: ")
     assert found[1].override == "take the line out of its manifest"
@@ -246,3 +252,12 @@ def test_a_list_that_could_not_be_read_is_one_guard_whatever_it_keeps(world: Any
 
 def test_nothing_at_work_is_nothing_to_say(world: Any) -> None:
     assert guards_text(guards(world, world.desired(world.job()))) == ""
+
+
+def test_of_many_alike_a_few_are_told(world: Any) -> None:
+    wanted = [world.job(f"j{number}") for number in range(12)]
+    found = guards(world, world.desired(*wanted), *(world.live_job(job, stack=None) for job in wanted))
+    text = guards_text(found)
+    assert text.count("! foreign-owner: job/") == 5
+    assert text.endswith("  ! foreign-owner: so are 7 more (--format json has them all)")
+    assert len(guards_document(found)) == 12
