@@ -25,12 +25,19 @@ T = TypeVar("T")
 class Leadership:
     """The lease of one stack, as one replica has it or not.
 
-    *changed* is called with a sentence whenever it begins or ceases to lead. *trouble* says why the store could not be
+    *changed* is called whenever it begins or ceases to lead, with a sentence, and whether it gave the lease back.
+    *trouble* says why the store could not be
     asked, empty when it was.
     """
 
     def __init__(
-        self, lock: Lock, name: str, owner: str, clock: Clock, changed: Callable[[bool, str], None], seconds: float
+        self,
+        lock: Lock,
+        name: str,
+        owner: str,
+        clock: Clock,
+        changed: Callable[[bool, str, bool], None],
+        seconds: float,
     ) -> None:
         self._lock = lock
         self._name = name
@@ -87,7 +94,7 @@ class Leadership:
         """Give the lease back, so that others need not wait for its end. What cannot be given back ends by itself."""
         holding, self._holding = self._holding, None
         if holding is not None:
-            self._tell("the lease was given back")
+            self._tell("the lease was given back", given=True)
             try:
                 await self._answered(self._lock.release(holding))
             except (ReconcilerError, TimeoutError) as error:
@@ -97,10 +104,10 @@ class Leadership:
         async with asyncio.timeout(self._seconds / 3):
             return await work
 
-    def _tell(self, why: str) -> None:
+    def _tell(self, why: str, *, given: bool = False) -> None:
         if self.leads is not self._led:
             self._led = self.leads
-            self._changed(self._led, why)
+            self._changed(self._led, why, given)
 
 
 class Fenced:

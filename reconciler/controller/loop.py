@@ -509,9 +509,9 @@ class StackLoop:
         await self._doors.aclose()
         self._doors = AsyncExitStack()
 
-    def _led(self, leads: bool, why: str) -> None:
-        """The lease was taken, or is no longer ours."""
-        code = Code.LEADING if leads else Code.FOLLOWING if self._stop.is_set() or not why else Code.LEASE_LOST
+    def _led(self, leads: bool, why: str, given_back: bool) -> None:
+        """The lease was taken, given back or lost."""
+        code = Code.LEADING if leads else Code.FOLLOWING if given_back else Code.LEASE_LOST
         self._teller.say(code, why or self._owner, warning=code is Code.LEASE_LOST)
         self.nudge()
 

@@ -5,7 +5,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,9 +22,20 @@ def wait_until(met: Callable[[], Any], what: str, *processes: "subprocess.Popen[
         time.sleep(0.05)
 
 
-def follow(bench: Any, *flags: str) -> "subprocess.Popen[str]":
-    running: subprocess.Popen[str] = bench.start("run", str(bench.folder), "--interval", "1s", *flags)
-    return running
+@pytest.fixture
+def follow(bench: Any) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts a controller; whatever is left of them is ended after the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*flags: str) -> "subprocess.Popen[str]":
+        started.append(bench.start("run", str(bench.folder), "--interval", "1s", *flags))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+            process.communicate(timeout=60)
 
 
 def codes(path: Any) -> list[str]:
@@ -36,11 +47,11 @@ def wrote(bench: Any, write: str) -> bool:
     return write in bench.writes()
 
 
-def test_the_other_finishes_what_a_killed_leader_began_and_ends_on_a_signal(bench: Any) -> None:
+def test_the_other_finishes_what_a_killed_leader_began_and_ends_on_a_signal(bench: Any, follow: Any) -> None:
     events = [bench.folder.parent / f"events-{name}.jsonl" for name in ("one", "two")]
-    one = follow(bench, "--events", str(events[0]))
+    one = follow("--events", str(events[0]))
     wait_until(lambda: "Synced" in codes(events[0]), "the first to be in sync", one)
-    two = follow(bench, "--events", str(events[1]))
+    two = follow("--events", str(events[1]))
     wait_until(lambda: "Following" in codes(events[1]), "the second to watch", two)
     wait_until(lambda: "4 succeeded" in bench.run("status", "job/j").out, "the tasks to end", one, two)
     prepared = bench.shared("prepared.txt")
@@ -66,11 +77,11 @@ def test_the_other_finishes_what_a_killed_leader_began_and_ends_on_a_signal(benc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(50))
-def test_controllers_killed_at_any_moment_release_each_node_once(bench: Any, seed: int) -> None:
+def test_controllers_killed_at_any_moment_release_each_node_once(bench: Any, follow: Any, seed: int) -> None:
     """`pytest -m slow -n 2 tests/e2e/test_controller.py`: two replicas, of which the leader or any is killed again and
     again while the job is made, and while it is removed."""
     moments = random.Random(seed)
-    replicas = [follow(bench), follow(bench)]
+    replicas = [follow(), follow()]
 
     def torment(rounds: int) -> None:
         for _ in range(rounds):
@@ -78,7 +89,7 @@ def test_controllers_killed_at_any_moment_release_each_node_once(bench: Any, see
             victim = moments.randrange(2)
             replicas[victim].kill()
             replicas[victim].communicate(timeout=60)
-            replicas[victim] = follow(bench)
+            replicas[victim] = follow()
 
     torment(3)
     wait_until(lambda: "4 succeeded, 0 failed" in bench.run("status", "job/j").out, "the tasks to end", *replicas)
@@ -88,6 +99,3 @@ def test_controllers_killed_at_any_moment_release_each_node_once(bench: Any, see
     torment(4)
     wait_until(lambda: "job/j" not in bench.run("status").out, "the job to be gone", *replicas)
     assert bench.shared("released.txt") == {node: ["j"] for node in prepared}
-    for replica in replicas:
-        replica.kill()
-        replica.communicate(timeout=60)

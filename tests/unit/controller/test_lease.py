@@ -27,7 +27,7 @@ class Bench:
             if self.away and name == "one":
                 raise StoreError("the store does not answer")
 
-        def changed(leads: bool, why: str) -> None:
+        def changed(leads: bool, why: str, given_back: bool) -> None:
             self.told.append(f"{name} {'leads' if leads else 'follows'}")
 
         lock = DiskLock(self.disk, VirtualClock(), turn)

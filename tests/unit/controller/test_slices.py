@@ -146,9 +146,9 @@ def test_a_lost_lock_ends_the_slice_with_all_that_it_had_begun(world: Any) -> No
         with pytest.raises(LockLost):
             desired = world.desired(world.pool("p"), world.pool("q"))
             await passing(account, desired, world.context, patience, permit)
+        assert (account.sent, patience.failures, patience.pauses()) == (["create pool/p"], {}, {})
 
     clock.run(work())
-    assert (account.sent, patience.failures, patience.pauses()) == (["create pool/p"], {}, {})
 
 
 def test_what_is_approved_of_the_first_look_alone_is_done(world: Any) -> None:
