@@ -21,6 +21,7 @@ from reconciler.lifecycle.policies import policy_of
 from reconciler.lifecycle.secrets import is_drift
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
 from reconciler.lifecycle.wording import counted, few, verb_for
+from reconciler.masking import Mask
 from reconciler.model.desired import Desired, Key, Kind, Wanted, digest
 from reconciler.model.field import ChangeKind
 from reconciler.observed import (
@@ -102,7 +103,7 @@ class Plan:
 
     *after* names, for each object, those whose step must be Done before it may act. *owned* counts the objects of
     the account that carry our mark. *unread* kinds could not be listed: of objects that no manifest names nothing is
-    known.
+    known. *partial*: it is not about every object.
     """
 
     entries: Mapping[Key, Entry]
@@ -110,6 +111,7 @@ class Plan:
     stack: str
     owned: int
     unread: Mapping[Kind, str] = field(default_factory=dict)
+    partial: bool = False
 
     @property
     def has_changes(self) -> bool:
@@ -132,19 +134,24 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Of addresses, ordered verbs, field changes and incarnations: what people approve."""
-        return digest(
-            [
-                [
-                    str(key),
-                    [f"{action.verb} with force" if action.force else action.verb for action in entry.actions],
-                    [[change.name, str(change.old), str(change.new)] for change in entry.changes],
-                    entry.live.guard.born if entry.live else None,
-                ]
-                for key, entry in self.entries.items()
-                if entry.actions
-            ]
-        )
+        """Of what people see and approve: addresses, ordered verbs, what is written, incarnations. Of a secret it says
+        no more than they see: that there is one."""
+        return digest([_shown(entry) for entry in self.entries.values() if entry.actions])
+
+
+def _shown(entry: Entry) -> list[object]:
+    mask = Mask.of(entry)
+    tasks = {Verb.CREATE, Verb.ADD_TASKS, Verb.UPDATE_TASKS, Verb.DELETE_TASKS, Verb.REACTIVATE_TASKS}
+    written = entry.wanted if entry.wanted is not None and not tasks.isdisjoint(entry.verbs) else None
+    return [
+        str(entry.key),
+        [f"{action.verb} with force" if action.force else action.verb for action in entry.actions],
+        [[change.name, *map(str, mask.both(change))] for change in entry.changes],
+        entry.live.guard.born if entry.live else None,
+        mask.wanted(written.spec) if written is not None and Verb.CREATE in entry.verbs else None,
+        written.tasks_shown if written is not None else None,
+        sorted(name.lower() for action in entry.actions for name in action.names),
+    ]
 
 
 def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
@@ -173,7 +180,9 @@ def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
     entries = {key: _unread(entry, observed) for key, entry in {**pools, **schedules, **jobs}.items()}
     owned = sum(context.owns(live) for kind in Kind for live in observed.of(kind).values() if not _is_child(live))
     entries = {key: _needed(entry, entries) for key, entry in entries.items()}
-    return Plan(entries, _order(entries, observed), desired.stack.name, owned, observed.unread)
+    after = _order(entries, observed)
+    chosen = {key: entry for key, entry in entries.items() if context.is_about(key, entry.parent)}
+    return Plan(chosen, after, desired.stack.name, owned, observed.unread, partial=context.only is not None)
 
 
 def _keys(kind: Kind, desired: Desired, observed: Observed, context: Context) -> list[Key]:

@@ -143,7 +143,7 @@ class Run:
         for entry, action in sorted(plan.ready(), key=lambda step: step[1].verb is Verb.CREATE):
             if not self._patience.allows(entry.key):
                 continue
-            if self.approved.covers(entry):
+            if self.approved.covers(entry, plan.entries.get(entry.parent) if entry.parent else None):
                 yield entry, action
             elif not self._leave(entry):
                 self._off_road(entry)
@@ -163,9 +163,8 @@ class Run:
     def _off_road(self, entry: Entry) -> None:
         """A fresh look asks for more than was approved: somebody changed the object since. It may be a stale answer,
         so it is looked at for a while before the object is stopped."""
-        road = " -> ".join(entry.verbs)
-        why = f"it changed since the plan was approved and now needs: {road}; plan and apply again"
-        self._patience.lose(entry.key, entry.address, self._without_effect(entry) or why)
+        why = self._without_effect(entry) or self.approved.stale(entry)
+        self._patience.lose(entry.key, entry.address, why)
 
     def _without_effect(self, entry: Entry) -> str:
         """That the service accepted a change of this run which a fresh read does not show; empty when it is not so."""
