@@ -73,7 +73,8 @@ class Saved:
         nonce: str,
     ) -> Self:
         """What is to be kept of a plan that `refusal` has nothing against."""
-        key = key_of_digests(desired)
+        # Without a secret the digests need no key, and the plan may be applied with other credentials.
+        key = key_of_digests(desired) if any(_secret_ones(desired, context)) else b""
         return cls(
             plan.digest,
             endpoint,
@@ -219,13 +220,17 @@ def refusal(desired: Desired, context: Context, sources: Sources) -> str | None:
     """Why a plan cannot be applied from a file; None when it can."""
     if STANDARD_INPUT in sources.paths:
         return "its manifests came from standard input, which cannot be read again: give files or folders"
-    secret = [wanted for wanted in desired.objects.values() if context.is_about(wanted.key) and wanted.has_secrets]
-    if secret and not key_of_digests(desired):
+    secret = next(_secret_ones(desired, context), None)
+    if secret is not None and not key_of_digests(desired):
         return (
-            f"{secret[0].address} has secrets, and without an account key there is no key for a digest of them: give "
+            f"{secret.address} has secrets, and without an account key there is no key for a digest of them: give "
             "the Stack a digestKey"
         )
     return None
+
+
+def _secret_ones(desired: Desired, context: Context) -> Iterator[Wanted]:
+    return (wanted for wanted in desired.objects.values() if context.is_about(wanted.key) and wanted.has_secrets)
 
 
 def digests(desired: Desired, context: Context, key: bytes) -> dict[Key, str]:

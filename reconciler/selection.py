@@ -5,7 +5,7 @@ pool has to wait for); then entries are chosen, and whoever asked is told of tho
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.lifecycle.steps import Done, Wait
 from reconciler.model.desired import Key, Kind
@@ -18,6 +18,11 @@ class Selection:
 
     keys: frozenset[Key]
     told: tuple[str, ...] = ()
+
+
+def drifted(plan: Plan) -> Plan:
+    """What of a plan is there because somebody changed the account behind our back."""
+    return replace(plan, entries={key: entry for key, entry in plan.entries.items() if entry.drift}, partial=True)
 
 
 def select(plan: Plan, targets: Collection[Key], excluded: Collection[Key]) -> Selection:

@@ -10,8 +10,8 @@ from reconciler.api.clock import WallClock
 from reconciler.api.happenings import Happening, Telling
 from reconciler.api.planned import Planned
 from reconciler.api.target import Snapshot, account, journal_of, store_of
-from reconciler.errors import BatchError, UnsafePlan, UsageError
-from reconciler.executor import Events, Result, Run, Settings, approve, read_results
+from reconciler.errors import BatchError, UsageError
+from reconciler.executor import Events, Result, Run, Settings, read_results
 from reconciler.model.document import JobLifecycle
 
 
@@ -22,17 +22,16 @@ async def apply(
     *stop* ends the run cleanly: requests in flight are finished, and a later run goes on.
 
     The result says how it ended (`Result.end`); what a request met is in it and not raised. Raises UnsafePlan where
-    `Planned.refusal` says so, BatchError when the account cannot be read, StoreError and OSError when it cannot be
-    written down what is about to be done.
+    `Planned.refusal` says so, StalePlan where another digest was approved, BatchError when the account cannot be read,
+    StoreError and OSError when it cannot be written down what is about to be done.
     """
     if isinstance(planned.target, Snapshot):
         raise UsageError("a plan against a snapshot cannot be applied: plan against the account")
-    if planned.refusal is not None:
-        raise UnsafePlan(planned.refusal)
+    planned.check()
     options, desired, target, context = planned.options, planned.desired, planned.target, planned.context
     journal = journal_of(target, desired.stack)
     if planned.plan.has_changes:
-        journal.write("run", command=command, digest=planned.plan.digest)  # better now than after the first request
+        journal.write("run", command=command, digest=planned.digest)  # better now than after the first request
         for key, born in sorted(context.consents.force):
             who = f"{getpass.getuser()}@{socket.gethostname()}"
             asked = f"{command} --dangerous-force {key}"
@@ -41,8 +40,9 @@ async def apply(
     declared = desired.objects.values()
     if any(isinstance(wanted.lifecycle, JobLifecycle) and wanted.lifecycle.ttlAfterCompletion for wanted in declared):
         await store.prepare()  # marks name it from the first create on
-    settings = Settings(options.parallelism, options.max_duration, work=options.wait)
-    async with account(target) as there:
+    settings = Settings(options.parallelism, options.max_duration, work=options.wait, max_actions=options.max_actions)
+    approved = planned.approved
+    async with account(target, planned.saved.nonce if planned.saved is not None else "") as there:
         run = Run(
             there,
             there,
@@ -53,8 +53,9 @@ async def apply(
             desired,
             context,
             settings,
-            approve(planned.plan),
+            approved,
             stop or asyncio.Event(),
+            approved.strays(planned.plan) if planned.saved is not None else {},
         )
         result = await run.converge()
         try:

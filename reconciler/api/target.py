@@ -1,6 +1,7 @@
 """Which account is meant, and the way to it."""
 
 import os
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -134,8 +135,8 @@ def emulator_directory(environment: Mapping[str, str]) -> Path:
 
 
 @asynccontextmanager
-async def account(target: Target | Snapshot) -> "AsyncIterator[Account]":
-    """The account behind a target."""
+async def account(target: Target | Snapshot, nonces: str = "") -> "AsyncIterator[Account]":
+    """The account behind a target. *nonces* is what those of objects that are created begin with."""
     import logging
 
     if isinstance(target, Snapshot):
@@ -149,7 +150,8 @@ async def account(target: Target | Snapshot) -> "AsyncIterator[Account]":
     logging.getLogger("azure").addHandler(logging.NullHandler())  # its warnings come back as our errors
 
     proxies = any(os.environ.get(name) for name in PROXIES) and not target.local
-    async with connect(target.endpoint, target.account, target.key, use_proxies=proxies) as there:
+    nonce = (lambda: nonces + secrets.token_hex(4)) if nonces else None
+    async with connect(target.endpoint, target.account, target.key, use_proxies=proxies, nonce=nonce) as there:
         yield there
 
 

@@ -39,6 +39,24 @@ class Approvals:
             self._approved[entry.key] = approval.seen(entry.live)
         return True
 
+    def strays(self, plan: Plan) -> dict[Key, str]:
+        """What a plan asks for and nobody approved, by object, and why each is stopped. What is for the next plan, as
+        for jobs of a schedule that ended meanwhile, is no stray."""
+        seen = Approvals(self._approved, self._key)
+        found = {}
+        for key, entry in plan.entries.items():
+            if not entry.actions or seen.is_for_later(entry):
+                continue
+            if not seen.covers(entry, plan.entries.get(entry.parent) if entry.parent else None):
+                found[key] = self.stale(entry)
+        return found
+
+    def is_for_later(self, entry: Entry) -> bool:
+        """Whether what came up is for the next plan, and nobody's mistake: a job of a schedule has ended, and the
+        history has one too many; what kept an object is over."""
+        approval = self.of(entry)
+        return entry.parent is not None if approval is None else approval.blocked
+
     def stale(self, entry: Entry) -> str:
         """Why an object is stopped: what was approved for it, and what it needs now."""
         approval = self._approved.get(entry.key)
