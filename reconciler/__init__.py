@@ -8,8 +8,8 @@ What the commands do is here as functions:
         print(happening.at, happening.object, happening.message)
 
 `plan` only reads. `apply(planned)` and `events(planned)` run a plan and do no more than it shows; `plan_removal` is
-what `destroy` plans. `save_plan` writes a plan to a file; `read_plan`, `load_again` and `plan_saved` make of the file what is
-left to do of it. Errors are ReconcilerError and its kinds, drawn in `reconciler.errors`.
+what `destroy` plans. `save_plan` writes a plan to a file; `read_plan`, `load_again` and `plan_saved` make of that file
+what is left to do of it. Errors are ReconcilerError and its kinds, drawn in `reconciler.errors`.
 """
 
 from importlib import import_module

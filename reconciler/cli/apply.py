@@ -120,9 +120,7 @@ def _show_left(arguments: argparse.Namespace, saved: "Saved", planned: "Planned"
     if arguments.format == "json":
         show_plan(arguments, planned)
         return
-    print(f"Saved plan {saved.digest} of {saved.at}, and what is left of it:\n")
+    print(f"Saved plan {saved.digest}, made at {saved.at}. What the account needs now:\n")
     show_plan(arguments, planned)
     if not planned.plan.has_changes and any(approval.verbs for approval in saved.approved.values()):
         print("\nAlready applied: nothing of this plan is left to do.")
-    for key, why in planned.stale.items():
-        print(f"\n! {key}: {why}", flush=True)
