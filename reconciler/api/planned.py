@@ -9,10 +9,11 @@ from reconciler.api.options import DEFAULTS, Options
 from reconciler.api.target import Snapshot, Target, account, signed_by, store_of
 from reconciler.errors import StalePlan, UnsafePlan, UsageError
 from reconciler.executor import Approvals, approve, look
+from reconciler.guards import Guard, guards_of, refusal, told
 from reconciler.lifecycle.steps import Context, Wait
 from reconciler.model.desired import Desired, Key, Kind
 from reconciler.observed import LiveJob, Observed
-from reconciler.planning import Plan, make_plan, policy_of, too_much
+from reconciler.planning import Plan, make_plan, policy_of
 from reconciler.saved import Saved
 from reconciler.selection import select
 
@@ -22,8 +23,8 @@ class Planned:
     """A plan and all that it was made from: what apply runs, and what is shown.
 
     *desired* is what the account is to become (nothing, for a removal), *declared* what the manifests say. *context*
-    holds the consents, bound to incarnations. *told*: what came in, or went, with what was selected. *saved*: the plan
-    that was approved, where *plan* is only what is left of it.
+    holds the consents, bound to incarnations. *selected*: what came in, or went, with what was selected. *saved*: the
+    plan that was approved, where *plan* is only what is left of it.
     """
 
     desired: Desired
@@ -33,7 +34,7 @@ class Planned:
     plan: Plan
     context: Context
     observed: Observed
-    told: tuple[str, ...] = ()
+    selected: tuple[str, ...] = ()
     saved: Saved | None = None
 
     @property
@@ -62,7 +63,18 @@ class Planned:
     @property
     def refusal(self) -> str | None:
         """Why this plan must not run without consent; None when nothing is in the way. `destroy` is its own consent."""
-        return None if self.is_removal else too_much(self.plan, self.desired, self.options.allow_deletes)
+        return refusal(self.guards)
+
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        """What stops the plan, and what keeps single objects as they are."""
+        found = guards_of(self.plan, self.desired, allow_deletes=self.options.allow_deletes)
+        return tuple(guard for guard in found if not (self.is_removal and guard.stops))
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What should be known besides: consents that have ended, objects of other stacks."""
+        return told(self.plan, self.desired)
 
     def check(self) -> None:
         """Raise StalePlan for another plan than was approved, UnsafePlan for one that needs consent."""
@@ -94,10 +106,10 @@ async def plan(declared: Desired, target: Target | Snapshot, options: Options = 
         desired = concealed(desired)
     context = options.context(desired.stack)
     observed, context = await _look(desired, target, options, context)
-    made, context, told = _selected(options, desired, observed, context)
+    made, context, selected = _selected(options, desired, observed, context)
     _check_forced(options, made)
     # A job whose time is over while the plan is carried out is for the next one: nobody has seen that it goes.
-    return Planned(desired, desired, target, options, made, replace(context, due=observed.at), observed, told)
+    return Planned(desired, desired, target, options, made, replace(context, due=observed.at), observed, selected)
 
 
 async def plan_removal(declared: Desired, target: Target, options: Options = DEFAULTS) -> Planned:
@@ -111,9 +123,9 @@ async def plan_removal(declared: Desired, target: Target, options: Options = DEF
         policies={key: policy_of(wanted) for key, wanted in declared.objects.items()},
     )
     observed, context = await _look(nothing, target, options, context)
-    made, context, told = _selected(options, nothing, observed, context)
+    made, context, selected = _selected(options, nothing, observed, context)
     _check_forced(options, made)
-    return Planned(nothing, declared, target, options, made, context, observed, told)
+    return Planned(nothing, declared, target, options, made, context, observed, selected)
 
 
 async def plan_saved(saved: Saved, declared: Desired, target: Target, options: Options = DEFAULTS) -> Planned:

@@ -25,7 +25,7 @@ def document(planned: Planned, sources: Sources) -> str:
     """A plan as JSON, for programs to read and for `apply` to run; one that cannot be applied from a file says why."""
     why = not_to_be_saved(planned, sources)
     part = {"refused": why} if why is not None else _saved(planned, sources).content()
-    return plan_json(planned.plan, str(planned.target), part)
+    return plan_json(planned.plan, str(planned.target), planned.guards, part)
 
 
 def not_to_be_saved(planned: Planned, sources: Sources) -> str | None:

@@ -89,7 +89,8 @@ def _plan(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
     if arguments.out is not None:
         save_plan(planned, sources_of(arguments), Path(arguments.out))
     _show(arguments, planned, made)
-    differs = bool(made.has_changes or made.blocked or made.unread)
+    stopped = planned.refusal is not None and not arguments.refresh_only
+    differs = bool(made.has_changes or made.blocked or made.unread or stopped)
     if differs and arguments.expect_no_changes:
         raise ReconcilerError(f"no changes were expected. {summary(made)}")
     return 2 if arguments.detailed_exitcode and differs else 0
@@ -99,20 +100,25 @@ def _show(arguments: argparse.Namespace, planned: "Planned", made: "Plan") -> No
     from reconciler.api.saving import document
     from reconciler.cli.show import painter
     from reconciler.cli.stack import sources_of
+    from reconciler.render.guards import guards_text
     from reconciler.render.json import plan_json
     from reconciler.render.text import drift_text, plan_text
 
     if arguments.format == "json":
         seen = {"refused": "it was made with --refresh-only, and changes nothing"}
-        whole = plan_json(made, str(planned.target), seen) if arguments.refresh_only else ""
+        whole = plan_json(made, str(planned.target), planned.guards, seen) if arguments.refresh_only else ""
         print(whole or document(planned, sources_of(arguments)))
         return
-    print("\n" + (drift_text if arguments.refresh_only else plan_text)(made, painter(arguments)))
-    for line in planned.told:
+    paint = painter(arguments)
+    if arguments.refresh_only:
+        print("\n" + drift_text(made, paint))
+        return
+    print("\n" + plan_text(made, paint))
+    for line in planned.selected:
         print(f"Selection: {line}.")
-    if planned.refusal is not None and not arguments.refresh_only:
-        print(f"\nApply would stop here: {planned.refusal}.")
+    if guarded := guards_text(planned.guards, planned.told, paint):
+        print(f"\n{guarded}")
     if arguments.out is not None:
         print(f"\nSaved: {arguments.out} (digest {planned.digest}). Run it with: reconciler apply {arguments.out}")
-    elif made.has_changes and not arguments.refresh_only:
+    elif made.has_changes:
         print(f"\nDigest: {planned.digest}")

@@ -1,12 +1,14 @@
 """Plans for programs, in the names Terraform's users know."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from reconciler.diff import FieldChange
+from reconciler.guards import Guard
 from reconciler.lifecycle.steps import Verb
 from reconciler.planning import Entry, Plan
+from reconciler.render.guards import guards_document
 from reconciler.render.mask import Mask
 from reconciler.render.text import change_counts, kind_of_change, step_text
 from reconciler.saved import FORMAT_VERSION, KIND
@@ -20,7 +22,7 @@ _ACTIONS: Final = {
 }
 
 
-def plan_json(plan: Plan, target: str, apply: Mapping[str, Any] | None = None) -> str:
+def plan_json(plan: Plan, target: str, guards: Sequence[Guard] = (), apply: Mapping[str, Any] | None = None) -> str:
     """The plan as one JSON document: `resource_changes` has every object, `resource_drift` those changed behind us, and
     `apply` is what `reconciler apply FILE` reads."""
     document = {
@@ -37,6 +39,7 @@ def plan_json(plan: Plan, target: str, apply: Mapping[str, Any] | None = None) -
             for entry in plan.blocked
             if entry.blocked
         ],
+        "guards": guards_document(guards),
         **({"apply": apply} if apply is not None else {}),
     }
     return json.dumps(document, indent=2, ensure_ascii=False)

@@ -31,7 +31,6 @@ GOING: Final = frozenset({"terminating", "deleting"})
 TAKING: Final = frozenset({"resize", "removenodes", "reboot", "reimage"})
 UNGUARDED: Final = frozenset({"addtaskcollection", "updateproperties", "disableautoscale", "nodes"})
 """Requests that take no condition (REST reference): a fresh look just before is all there can be."""
-RELEASE_SECONDS: Final = 0.2
 Incarnation = tuple[str, int]
 Done = Callable[[int], None]
 
@@ -49,6 +48,8 @@ class Witness:
     terminated: dict[Incarnation, int] = field(default_factory=dict)
     meddled: set[Incarnation] = field(default_factory=set)
     """Incarnations that somebody else deleted: what their release then does is the service's business."""
+    asked_to_end: dict[Incarnation, int] = field(default_factory=dict)
+    """When somebody first asked for the end of a job, in the service's ticks."""
     looked: dict[str, int] = field(default_factory=dict)
     """When each process last read the list of jobs, in the service's ticks."""
     asked: dict[tuple[str, ...], int] = field(default_factory=dict)
@@ -57,8 +58,10 @@ class Witness:
     """The incarnations of jobs that each process was ever shown."""
     states: set[int] = field(default_factory=set)
     """Prints of the states of the account in which requests met it."""
+    release_seconds: float = 0.0
+    """How long a release takes; 0: as long as any command."""
     fails: Callable[[], bool] = lambda: False
-    """Whether the release that begins now is one that fails."""
+    """Whether the release that begins now is one that fails, where its duration is given."""
     world: World = field(init=False)
 
     # --- commands on nodes
@@ -75,7 +78,7 @@ class Witness:
         if node.boots in boots and incarnation not in self.meddled:
             self.broken.append(f"release of job/{job.id} started a second time on node {node.id}")
         boots.append(node.boots)
-        return Outcome(RELEASE_SECONDS, exit_code=1) if self.fails() else None
+        return Outcome(self.release_seconds, exit_code=int(self.fails())) if self.release_seconds else None
 
     @property
     def release_runs(self) -> int:
@@ -114,9 +117,13 @@ class Witness:
         return hash((tuple(nodes), tuple(jobs), tuple(tasks), tuple(pools), tuple(schedules)))
 
     def _watch_hand(self, request: Request, parts: list[str]) -> Done:
-        job = self.world.jobs.get(parts[1]) if parts[0] == "jobs" and len(parts) == 2 else None
-        if request.method == "DELETE" and job is not None:
+        job = self.world.jobs.get(parts[1]) if parts[0] == "jobs" and len(parts) >= 2 else None
+        if job is None:
+            return _nothing
+        if request.method == "DELETE" and len(parts) == 2:
             self.meddled.add((job.key, job.created))
+        if request.method == "DELETE" or parts[2:] == ["terminate"]:
+            self.asked_to_end.setdefault((job.key, job.created), self.world.now)
         return _nothing
 
     def _watch_process(self, who: str, request: Request, parts: list[str]) -> Done:
@@ -139,6 +146,7 @@ class Witness:
                 findings += self._on_delete(who, target)
             elif verb == "terminate":
                 incarnation = (target.key, target.created)
+                self.asked_to_end.setdefault(incarnation, self.world.now)
                 if self.terminated.get(incarnation):
                     findings.append(f"{who} had job/{target.id} terminated a second time")
         elif isinstance(target, Schedule) and verb == "delete":
@@ -234,8 +242,11 @@ class Witness:
                 if not _owes(job, here) or here.preparation is None or (restarts and job.state not in GOING):
                     continue
                 sentence = f"{who} took node {node.id}, which owed the release of job/{job.id}"
-                if (here.preparation.end or 0) > self.looked.get(who, 0):
+                looked = self.looked.get(who, 0)
+                if (here.preparation.end or 0) > looked:
                     self.told.append(f"{sentence}, prepared after the last look")
+                elif restarts and self.asked_to_end.get((job.key, job.created), 0) > looked:
+                    self.told.append(f"{sentence}, asked to end after the last look")
                 else:
                     findings.append(sentence)
         return findings

@@ -85,6 +85,15 @@ class Careless(Wrapped):
         )
 
 
+class Restless(Wrapped):
+    """Restarts nodes on which a release of somebody else is under way: does not see that their job ends."""
+
+    async def observe(self) -> Observed:
+        seen = await self.account.observe()
+        guest = {key: replace(job, state="active") for key, job in seen.jobs.items() if job.name == "guest"}
+        return replace(seen, jobs={**seen.jobs, **guest})
+
+
 class Presuming(Wrapped):
     """Takes what may not be listed for absent."""
 
@@ -101,6 +110,7 @@ class Presuming(Wrapped):
         (Grasping, "small", "its receipt is not what its nodes did", 0),
         (Careless, "small", "whose release failed on node", 1),
         (Presuming, "large", "which owed the release of job/main", 92),
+        (Restless, "nodes", "which owed the release of job/guest", 193),
         (Selfish, "nodes", "which owed the release of job/guest", 19),
     ],
 )
