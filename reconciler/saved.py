@@ -6,12 +6,13 @@ there is one, so that nobody can try out secrets; prints of new values likewise.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Self
 
 from reconciler.approval import Approval
 from reconciler.errors import TargetError
 from reconciler.lifecycle.steps import Consents, Context
+from reconciler.lifecycle.wording import few
 from reconciler.model.desired import Desired, Key, Kind, Wanted
 from reconciler.model.digest import print_of
 from reconciler.model.secret import key_id
@@ -22,6 +23,7 @@ KIND: Final = "Plan"
 FORMAT_VERSION: Final = "1.0"
 MADE_BY: Final = "made by `reconciler plan --out FILE`"
 STANDARD_INPUT: Final = "-"
+_HINT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,25 @@ class Sources:
     variables: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a manifest asked for: a digest of all of it, which decides, and a few characters for each of its *parts* by
+    name, which say in words where another one differs."""
+
+    digest: str
+    parts: Mapping[str, str]
+
+    def differs_in(self, other: Self) -> str:
+        """`spec.priority, tasks`; empty where no part that is written differs."""
+        names = sorted(self.parts.keys() | other.parts.keys())
+        return few([name for name in names if self.parts.get(name) != other.parts.get(name)])
+
+
 @dataclass(frozen=True)
 class Saved:
     """What `apply PLAN` is bound to.
 
-    *desired* has the digest of each object that the plan is about, made with the key of id *key_id* (empty: none).
+    *desired* is what was asked for each object that the plan is about, made with the key of id *key_id* (empty: none).
     *at* is when the account was looked at. *nonce* begins that of each object that the plan creates. *context* is what
     the plan was decided under, without what is read anew each time.
     """
@@ -52,7 +68,7 @@ class Saved:
     at: str
     nonce: str
     key_id: str
-    desired: Mapping[Key, str] = field(repr=False)
+    desired: Mapping[Key, Asked] = field(repr=False)
     approved: Mapping[Key, Approval] = field(repr=False)
 
     @property
@@ -91,7 +107,7 @@ class Saved:
             at,
             nonce,
             key_id(key) if key else "",
-            digests(desired, context, key),
+            _all_asked(desired, context, key),
             {name: replace(Approval.of(entry, key), nonce=nonce) for name, entry in plan.entries.items()},
         )
 
@@ -120,7 +136,7 @@ class Saved:
             "at": self.at,
             "nonce": self.nonce,
             "digest_key": self.key_id,
-            "desired": {str(key): one for key, one in sorted(self.desired.items())},
+            "desired": {str(key): asdict(one) for key, one in sorted(self.desired.items())},
             "approved": {str(key): one.content() for key, one in self.approved.items()},
         }
 
@@ -168,7 +184,7 @@ class Saved:
             str(content["at"]),
             nonce,
             str(content["digest_key"]),
-            {_key(key): str(one) for key, one in content["desired"].items()},
+            {_key(key): Asked(str(one["digest"]), dict(one["parts"])) for key, one in content["desired"].items()},
             {_key(key): Approval.parse(one, nonce) for key, one in content["approved"].items()},
         )
 
@@ -185,15 +201,15 @@ class Saved:
                 "the digests of this plan were made with another key (the Stack's digestKey, or the account's), so "
                 "what the manifests asked for then cannot be compared: plan again, or apply it with that key"
             )
-        now = digests(desired, self.context, self.key_for(desired))
+        now = _all_asked(desired, self.context, self.key_for(desired))
         for name in sorted(now.keys() | self.desired.keys()):
             if name not in self.desired:
                 yield f"{desired.objects[name].address} ({desired.objects[name].source}) is new in the manifests"
             elif name not in now:
                 yield f"{name} is no longer in the manifests"
-            elif now[name] != self.desired[name]:
-                wanted = desired.objects[name]
-                yield f"{wanted.address} ({wanted.source}) is not what it was in the manifests"
+            elif now[name].digest != self.desired[name].digest:
+                wanted, parts = desired.objects[name], now[name].differs_in(self.desired[name])
+                yield f"{wanted.address} ({wanted.source}) changed in the manifests: {parts or 'what is not written'}"
 
 
 _PARTS: Final = ("paths", "var_files", "variables")
@@ -233,15 +249,22 @@ def _secret_ones(desired: Desired, context: Context) -> Iterator[Wanted]:
     return (wanted for wanted in desired.objects.values() if context.is_about(wanted.key) and wanted.has_secrets)
 
 
-def digests(desired: Desired, context: Context, key: bytes) -> dict[Key, str]:
-    """A digest of everything that each manifest says, by object: only of those that the plan is about."""
-    return {name: _digest(wanted, key) for name, wanted in desired.objects.items() if context.is_about(name)}
+def _all_asked(desired: Desired, context: Context, key: bytes) -> dict[Key, Asked]:
+    """What each manifest says, by object: only of those that the plan is about."""
+    return {name: _asked(wanted, key) for name, wanted in desired.objects.items() if context.is_about(name)}
 
 
-def _digest(wanted: Wanted, key: bytes) -> str:
+def _asked(wanted: Wanted, key: bytes) -> Asked:
     secrets, of_tasks = _listed(wanted.secrets), [print_of(_listed(one), key) for one in wanted.secrets_of_tasks]
-    lifecycle = wanted.lifecycle.model_dump(mode="json")
-    return print_of([wanted.name, wanted.stated.spec, lifecycle, secrets, wanted.tasks_digest, of_tasks], key)
+    beside = {
+        "metadata.name": wanted.name,
+        "lifecycle": wanted.lifecycle.model_dump(mode="json"),
+        "tasks": [wanted.tasks_digest, of_tasks] if wanted.tasks else None,
+        "secrets": secrets or None,
+    }
+    written = {f"spec.{name}": value for name, value in wanted.stated.written.items()}
+    parts = {name: print_of(value, key)[:_HINT] for name, value in {**written, **beside}.items() if value is not None}
+    return Asked(print_of([wanted.stated.spec, beside], key), parts)
 
 
 def _listed(secrets: Mapping[Path, Any]) -> list[tuple[list[str], Any]]:

@@ -141,7 +141,7 @@ def test_other_manifests_than_were_planned_are_refused_object_by_object(desk: An
     assert done.code == 1
     assert "the manifests are not those that the plan was made of:" in done.err
     for line in (
-        "job/j (manifests/job.yaml:3) is not what it was in the manifests",
+        "job/j (manifests/job.yaml:3) changed in the manifests: tasks",
         "job/k (manifests/more.yaml:3) is new in the manifests",
         "pool/p is no longer in the manifests",
     ):
@@ -156,7 +156,10 @@ def test_a_secret_is_not_in_the_file_and_a_changed_one_is_seen(desk: Any, monkey
     assert "open-sesame" not in Path("plan.json").read_text("utf-8")
     monkeypatch.setenv("SESAME", "open-sesame-2")
     done = apply(desk)
-    assert (done.code, "pool/p (manifests/pool.yaml:3) is not what it was in the manifests" in done.err) == (1, True)
+    assert (done.code, "pool/p (manifests/pool.yaml:3) changed in the manifests: spec.startTask" in done.err) == (
+        1,
+        True,
+    )
     monkeypatch.setenv("SESAME", "open-sesame-1")
     assert apply(desk).code == 0
     text = str(desk.simulation.get("/pools/p"))
@@ -175,7 +178,7 @@ def test_values_of_variables_are_given_again(desk: Any) -> None:
     more = apply(desk, "--var", "nodes=31", "--var", "other=1")
     assert (more.code, "--var other: the plan was made without it" in more.err) == (64, True)
     other = apply(desk, "--var", "nodes=32")
-    assert (other.code, "is not what it was in the manifests" in other.err) == (1, True)
+    assert (other.code, "changed in the manifests: spec.targetDedicatedNodes" in other.err) == (1, True)
     assert apply(desk, "--var", "nodes=31").code == 0
     assert desk.simulation.get("/pools/p")["targetDedicatedNodes"] == 31
 

@@ -86,12 +86,12 @@ def test_a_change_of_the_manifests_is_told_object_by_object(world: Any) -> None:
     made = saved(world.desired(world.job("a"), world.job("b"), world.pool()), world.observed(), world.context)
     now = world.desired(world.job("a"), world.job("b", tasks=("t",)), world.job("c"))
     assert list(made.differences(now)) == [
-        "job/b (m.yaml:1) is not what it was in the manifests",
+        "job/b (m.yaml:1) changed in the manifests: tasks",
         "job/c (m.yaml:1) is new in the manifests",
         "pool/p is no longer in the manifests",
     ]
     life = world.desired(world.job("a", life={"preventDestroy": True}), world.job("b"), world.pool())
-    assert list(made.differences(life)) == ["job/a (m.yaml:1) is not what it was in the manifests"]
+    assert list(made.differences(life)) == ["job/a (m.yaml:1) changed in the manifests: lifecycle"]
 
 
 def test_a_secret_is_covered_by_a_digest_and_not_written(world: Any) -> None:
@@ -107,7 +107,7 @@ def test_a_secret_is_covered_by_a_digest_and_not_written(world: Any) -> None:
     assert refusal(with_key(plain), world.context, SOURCES) is None
     assert "sesame" not in json.dumps(made.content())
     assert list(made.differences(with_key(world.desired(job("other"))))) == [
-        "job/j (m.yaml:1) is not what it was in the manifests"
+        "job/j (m.yaml:1) changed in the manifests: spec.jobPreparationTask"
     ]
     with pytest.raises(TargetError, match="another key"):
         list(made.differences(with_key(plain, "rotated")))
