@@ -77,8 +77,10 @@ class Planned:
         return told(self.plan, self.desired)
 
     def check(self) -> None:
-        """Raise StalePlan for another plan than was approved, UnsafePlan for one that needs consent."""
-        if self.options.digest is not None and self.options.digest.lower() != self.digest:
+        """Raise StalePlan for another plan than was approved, UnsafePlan for one that needs consent. Where nothing is
+        left to do, what was approved is done, or no longer needed."""
+        asks = self.plan.has_changes or self.saved is not None
+        if asks and self.options.digest is not None and self.options.digest.lower() != self.digest:
             approved = f"the plan with digest {self.options.digest} was approved, and this one is {self.digest}"
             raise StalePlan(f"{approved}: nothing was sent")
         if self.refusal is not None:

@@ -294,6 +294,11 @@ def test_only_the_plan_with_the_digest_runs(desk: Any) -> None:
     desk.write(pool=POOL)
     assert desk.run("apply", "manifests", "--digest", digest, "--no-wait").code == 0
     assert desk.simulation.get("/pools/p")["targetDedicatedNodes"] == 1
+    again = desk.run("apply", "manifests", "--digest", digest, "--no-wait")  # a pipeline that runs once more
+    assert (again.code, "No changes." in again.out) == (0, True)
+    saved(desk)
+    other = apply(desk, "--digest", "0" * 16)
+    assert (other.code, "was approved, and this one is" in other.err) == (1, True)
 
 
 def test_a_digest_that_is_none_is_a_mistake(desk: Any) -> None:
