@@ -7,6 +7,7 @@ each action, so what is shown is what will be asked.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import takewhile
 from typing import Final, Generic, TypeVar
 
@@ -136,7 +137,7 @@ class Plan:
         before = (self.entries[other] for other in sorted(self.after.get(key, ())) if other in self.entries)
         return tuple(entry for entry in before if not isinstance(entry.step, Done))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Of what people see and approve: addresses, ordered verbs, what is written, incarnations. Of a secret it says
         no more than they see: that there is one."""
