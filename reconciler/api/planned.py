@@ -159,6 +159,8 @@ def _selected(
     if not options.target and not options.exclude:
         return whole, context, ()
     chosen = select(whole, _named("--target", options.target, whole), _named("--exclude", options.exclude, whole))
+    if options.target and not chosen.keys:
+        raise UsageError(f"--exclude {' '.join(options.exclude)} leaves nothing of what --target names")
     context = replace(context, only=chosen.keys)
     return make_plan(desired, observed, context), context, chosen.told
 

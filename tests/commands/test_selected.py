@@ -65,6 +65,11 @@ def test_an_address_of_nothing_is_refused_with_the_nearest_one(two: Any) -> None
     assert (wrong.code, "found 'jbo/j' (did you mean 'job/j'?)" in wrong.err) == (64, True)
 
 
+def test_a_target_that_is_excluded_is_a_mistake(two: Any) -> None:
+    done = two.run("plan", "manifests", "--target", "job/j", "--exclude", "pool/p")
+    assert (done.code, "--exclude pool/p leaves nothing of what --target names" in done.err) == (64, True)
+
+
 def test_a_saved_plan_keeps_to_what_was_selected(two: Any) -> None:
     done = two.run("plan", "manifests", "--target", "pool/p", "--out", "plan.json")
     assert done.code == 0
