@@ -43,7 +43,21 @@ class SourceError(ReconcilerError):
 
 
 class Locked(ReconcilerError):
-    """Somebody else holds the lock of the stack. The text says who, since when, and how it is broken."""
+    """Somebody else holds the lock of the stack. The text says who, since when, and how it is broken.
+
+    *name* is the lock's; *owner* and *purpose* say who holds it for what, *acquired* and *until* from when to when (ISO
+    8601 UTC, by the store's clock); each empty where it is not known.
+    """
+
+    def __init__(
+        self, text: str, *, name: str = "", owner: str = "", purpose: str = "", acquired: str = "", until: str = ""
+    ) -> None:
+        self.name = name
+        self.owner = owner
+        self.purpose = purpose
+        self.acquired = acquired
+        self.until = until
+        super().__init__(text)
 
 
 class LockLost(ReconcilerError):

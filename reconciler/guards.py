@@ -5,7 +5,7 @@ A guard of the whole plan (`stops`) lets nothing run; one of objects leaves thes
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -30,6 +30,7 @@ SETTINGS: Final[Mapping[Rule, str]] = {
     Rule.TASK_LOSS: "guards.taskLoss of the Stack",
     Rule.LEDGER_MISSING: "the store: use the one that the marks name",
 }
+WITHOUT_STACK: Final = "none without a Stack: write one where nothing is meant to be"
 OTHERWISE: Final[Mapping[Rule, str]] = {
     Rule.PARTIAL_LISTING: "nothing: run it again when the list can be read",
     Rule.PREVENT_DESTROY: "take the line out of its manifest",
@@ -69,7 +70,7 @@ def refusal(guards: tuple[Guard, ...]) -> str | None:
     return "; ".join(lines) or None
 
 
-def told(plan: Plan, desired: Desired) -> tuple[str, ...]:
+def notices(plan: Plan, desired: Desired) -> tuple[str, ...]:
     """What should be known and needs no consent: consents that have ended, and objects of stacks that were not loaded
     beside this one."""
     ended = [
@@ -94,29 +95,29 @@ def told(plan: Plan, desired: Desired) -> tuple[str, ...]:
 def _of_the_plan(plan: Plan, desired: Desired, allowed: int | None) -> Iterator[Guard]:
     acting = [entry for entry in plan.entries.values() if entry.actions and entry.parent is None and not entry.expires]
     going = [entry for entry in acting if entry.removes]
-    stack, consented = desired.stack, _consented(plan, desired, allowed)
+    stack = desired.stack
     if not desired.objects and stack.guards.asks_when_empty and (acting or stack.source is None):
         # Whatever is done for an empty source is done because it is empty: orphaning and forgetting count, too.
-        if consented is None or consented < len(acting):
-            yield _stop(plan, Rule.EMPTY_SOURCE, _emptiness(plan, len(acting)), SETTINGS[Rule.EMPTY_SOURCE], acting)
+        if (_annotated(plan, desired) if allowed is None else allowed) < len(acting):
+            stop = _stop(plan, Rule.EMPTY_SOURCE, _emptiness(plan, len(acting)), SETTINGS[Rule.EMPTY_SOURCE], acting)
+            yield stop if stack.source is not None else replace(stop, setting=WITHOUT_STACK, annotation="", on="")
         return
-    limit = consented if consented is not None else stack.max_deletes
-    if not going or (limit is not None and len(going) <= limit):
+    if allowed is None and len(going) <= _annotated(plan, desired):
         return
-    removed = f"{counted(len(going), 'object')} would be removed"
+    limit = allowed if allowed is not None else stack.max_deletes
     share, least = stack.guards.share, stack.guards.count
-    if limit is not None:
-        by = "consented to" if consented is not None else "the limit"
-        yield _stop(plan, Rule.DELETES, f"{removed}, and {limit} is {by}", f"{LIMIT}: {stack.max_deletes}", going)
-    elif len(going) >= least and 100 * len(going) > share * plan.owned:
+    if limit is not None and len(going) > limit:
+        setting = f"{LIMIT}: {limit}" if allowed is None else f"--{DELETES}: {limit}"
+        numbers = f"{counted(len(going), 'object')} would be removed, and {limit} may be"
+        yield _stop(plan, Rule.DELETES, numbers, setting, going)
+    elif limit is None and len(going) >= least and 100 * len(going) > share * plan.owned:
         numbers = f"{len(going)} of {counted(plan.owned, 'owned object')} would be removed, more than {share} %"
         yield _stop(plan, Rule.DELETES, numbers, f"guards.deletes of the Stack: {share} % and at least {least}", going)
 
 
-def _consented(plan: Plan, desired: Desired, allowed: int | None) -> int | None:
-    """How many objects a person agreed to remove: the flag, else the annotation."""
-    annotated = [it.count for it in desired.consents if it.flag == DELETES and it.counts_at(plan.at)]
-    return allowed if allowed is not None else max(annotated, default=None)
+def _annotated(plan: Plan, desired: Desired) -> int:
+    """How many removals a commit consents to, beyond what needs no consent; -1 where none does."""
+    return max((it.count for it in desired.consents if it.flag == DELETES and it.counts_at(plan.at)), default=-1)
 
 
 def _emptiness(plan: Plan, going: int) -> str:

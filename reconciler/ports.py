@@ -1,7 +1,7 @@
 """The protocols through which the core meets the world. `plan` is never given a writer."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from reconciler.ledger import Entry, Evidence, Ledger
@@ -79,8 +79,8 @@ class Clock(Protocol):
 class Journal(Protocol):
     """Where what happened is written down before it can no longer be read."""
 
-    def write(self, event: str, /, **facts: Any) -> None:
-        """Append one event."""
+    async def write(self, event: str, /, **facts: Any) -> None:
+        """Append one event; it is safe when this returns. Raises StoreError."""
 
 
 class StateStore(Protocol):
@@ -110,7 +110,9 @@ class StateStore(Protocol):
 @dataclass(frozen=True, slots=True)
 class Holding:
     """Who holds a lock. *purpose* is the command or role; *acquired* and *renewed* are ISO 8601 UTC; *seconds* is how
-    long it lasts from the last renewal on. *token* tells this holding from any other of the same owner."""
+    long it lasts from the last renewal on. *token* tells this holding from any other of the same owner; it is empty
+    where the holding is somebody else's. *expired*: its time is over by the store's clock, or its process is gone, and
+    whoever asks gets the lock."""
 
     name: str
     owner: str
@@ -118,7 +120,8 @@ class Holding:
     acquired: str
     renewed: str
     seconds: float
-    token: str
+    token: str = field(default="", repr=False)
+    expired: bool = False
 
 
 class Lock(Protocol):
@@ -133,6 +136,9 @@ class Lock(Protocol):
 
     async def release(self, holding: Holding) -> None:
         """Give it back; nothing happens where it is not ours any more."""
+
+    async def holding(self, name: str) -> Holding | None:
+        """Who holds a lock, or held it until it expired; None where it was given back or never taken."""
 
     async def holdings(self) -> tuple[Holding, ...]:
         """Every lock that is held or has expired without being given back, by name."""

@@ -16,9 +16,9 @@ class Options:
     *prune*: remove what is ours and no manifest names. *check_tasks*: compare the tasks of every declared job.
     *replace* and *dangerous_force* are bound to the incarnations that a plan finds. *allow_deletes*: how many objects
     may be removed; None: what the Stack's limits and the guards say. *parallelism*: requests at once. *wait*: until
-    declared tasks have ended. *max_duration*: seconds, None without an end. *target*: these objects alone, and what
-    they need; *exclude*: all but these, and what needs them. *max_actions*: how many steps of roads one run may take.
-    *digest*: of the only plan that may run.
+    declared tasks have ended. *max_duration*: seconds, None without an end. *store*: a URL or a folder, which wins over
+    the Stack's. *target*: these objects alone, and what they need; *exclude*: all but these, and what needs them.
+    *max_actions*: how many steps of roads one run may take. *digest*: of the only plan that may run.
     """
 
     prune: bool = True
@@ -33,6 +33,7 @@ class Options:
     parallelism: int = 10
     wait: bool = True
     max_duration: float | None = None
+    store: str | None = None
     target: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     max_actions: int | None = None

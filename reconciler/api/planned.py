@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from reconciler.api.addresses import key_of, nearest
+from reconciler.api.keeping import store_of
 from reconciler.api.options import DEFAULTS, Options
-from reconciler.api.target import Snapshot, Target, account, signed_by, store_of
+from reconciler.api.target import Snapshot, Target, account, signed_by
 from reconciler.errors import StalePlan, UnsafePlan, UsageError
 from reconciler.executor import Approvals, approve, look
-from reconciler.guards import Guard, guards_of, refusal, told
+from reconciler.guards import Guard, guards_of, notices, refusal
 from reconciler.lifecycle.steps import Context, Wait
 from reconciler.model.desired import Desired, Key, Kind
 from reconciler.observed import LiveJob, Observed
@@ -72,9 +73,9 @@ class Planned:
         return tuple(guard for guard in found if not (self.is_removal and guard.stops))
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def notices(self) -> tuple[str, ...]:
         """What should be known besides: consents that have ended, objects of other stacks."""
-        return told(self.plan, self.desired)
+        return notices(self.plan, self.desired)
 
     def check(self) -> None:
         """Raise StalePlan for another plan than was approved, UnsafePlan for one that needs consent. Where nothing is
@@ -144,9 +145,7 @@ async def plan_saved(saved: Saved, declared: Desired, target: Target, options: O
     if differences := list(saved.differences(desired)):
         raise StalePlan("the manifests are not those that the plan was made of:\n  " + "\n  ".join(differences))
     context = replace(saved.context, prunes=saved.context.prunes and desired.stack.prunes)
-    async with account(target) as there:
-        observed = await look(there, desired, context, watch=False)
-        context = replace(context, ledger=await store_of(target, desired.stack).ledger())
+    observed, context = await _look(desired, target, options.but(replace=(), dangerous_force=()), context)
     made = make_plan(desired, observed, context)
     return Planned(desired, desired, target, options, made, context, observed, saved=saved)
 
@@ -184,7 +183,8 @@ async def _look(
     """The account, and the context with all that is bound to what was seen."""
     async with account(target) as there:
         observed = await look(there, desired, context, watch=False)
-        context = replace(context, ledger=await store_of(target, desired.stack).ledger())
+        async with store_of(target, options.store, desired.stack) as store:
+            context = replace(context, ledger=await store.records(desired.stack.name).ledger())
         if options.replace or options.dangerous_force:
             context = _bind_replace(options, context, observed, desired.objects)
             context = _bind_force(options, context, observed)

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from reconciler.errors import TargetError
 from reconciler.model.desired import Desired, Stack
-from reconciler.store import FolderJournal, FolderStore, state_directory
+from reconciler.store import state_directory
 
 if TYPE_CHECKING:
     from reconciler.azure import Account
@@ -135,8 +135,11 @@ def emulator_directory(environment: Mapping[str, str]) -> Path:
 
 
 @asynccontextmanager
-async def account(target: Target | Snapshot, nonces: str = "") -> "AsyncIterator[Account]":
-    """The account behind a target. *nonces* is what those of objects that are created begin with."""
+async def account(
+    target: Target | Snapshot, permit: Callable[[], None] | None = None, nonces: str = ""
+) -> "AsyncIterator[Account]":
+    """The account behind a target. *permit* is asked before each request that may change it; *nonces* is what those of
+    objects that are created begin with."""
     import logging
 
     if isinstance(target, Snapshot):
@@ -151,16 +154,6 @@ async def account(target: Target | Snapshot, nonces: str = "") -> "AsyncIterator
 
     proxies = any(os.environ.get(name) for name in PROXIES) and not target.local
     nonce = (lambda: nonces + secrets.token_hex(4)) if nonces else None
-    async with connect(target.endpoint, target.account, target.key, use_proxies=proxies, nonce=nonce) as there:
+    connected = connect(target.endpoint, target.account, target.key, use_proxies=proxies, permit=permit, nonce=nonce)
+    async with connected as there:
         yield there
-
-
-def store_of(target: Target | Snapshot, stack: Stack) -> FolderStore:
-    """Where the runs of a stack are remembered."""
-    endpoint = str(target.content["endpoint"]) if isinstance(target, Snapshot) else target.endpoint
-    return FolderStore(state_directory(os.environ), endpoint, stack.name)
-
-
-def journal_of(target: Target, stack: Stack) -> FolderJournal:
-    """Where it is written down what was done to a stack."""
-    return FolderJournal(state_directory(os.environ), target.endpoint, stack.name)

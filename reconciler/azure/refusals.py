@@ -65,6 +65,11 @@ def translated(what: str, endpoint: str) -> Iterator[None]:
             raise Denied(what, identity.no_token(error.message, os.environ)) from error
         raise _refusal(what, error) from error
     except AzureError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in error.message:
+            trust = "name the file of its authority in SSL_CERT_FILE, if you trust it"
+            raise Denied(
+                what, f"the certificate of {endpoint} is signed by nobody who is known here: {trust}"
+            ) from error
         raise Transient(what, f"no answer from {endpoint}: {_first_line(error.message)}") from error
 
 

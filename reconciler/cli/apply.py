@@ -9,6 +9,7 @@ from reconciler.cli.options import (
     add_output,
     add_paths,
     add_selection,
+    add_store,
     add_target,
     digest_of_plan,
 )
@@ -40,6 +41,7 @@ def add(commands: Any) -> None:
     add_decisions(parser)
     add_execution(parser)
     add_target(parser)
+    add_store(parser)
     add_output(parser)
     parser.set_defaults(run=run)
 
@@ -67,13 +69,15 @@ def run(arguments: argparse.Namespace) -> int:
     ):
         if given:
             the_only(stacks, what)
-    return each(stacks, lambda desired, which: _apply(arguments, desired, which))
+    detailed = arguments.detailed_exitcode
+    return each(stacks, lambda desired, which: _apply(arguments, desired, which), detailed=detailed)
 
 
 def _apply(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
     """Plan, ask, run. The question is asked between two event loops, so that Ctrl-C ends it as anywhere."""
     import asyncio
 
+    from reconciler.api.keeping import check_free
     from reconciler.api.planned import plan
     from reconciler.cli.running import ask, converge, opening, report, show_plan
     from reconciler.cli.stack import options_of, target_of
@@ -81,7 +85,9 @@ def _apply(arguments: argparse.Namespace, desired: "Desired", which: str) -> int
     arguments.auto_approve = arguments.auto_approve or arguments.digest is not None  # who names it has approved it
     target = target_of(arguments, desired.stack)
     opening(arguments, target, which)
-    planned = asyncio.run(plan(desired, target, options_of(arguments)))
+    options = options_of(arguments)
+    asyncio.run(check_free(target, options.store, desired.stack))
+    planned = asyncio.run(plan(desired, target, options))
     show_plan(arguments, planned)
     planned.check()
     question = "\nApply these changes? Only 'yes' is accepted: "
@@ -95,6 +101,7 @@ def _apply_saved(arguments: argparse.Namespace, saved: "Saved") -> int:
     """What is left of a saved plan: no question, and nothing that it does not show."""
     import asyncio
 
+    from reconciler.api.keeping import check_free
     from reconciler.api.planned import plan_saved
     from reconciler.api.saving import load_again
     from reconciler.cli.running import converge, opening, report
@@ -109,7 +116,9 @@ def _apply_saved(arguments: argparse.Namespace, saved: "Saved") -> int:
     desired = load_again(saved, variables_of(arguments))
     target = target_of(arguments, desired.stack)
     opening(arguments, target)
-    planned = asyncio.run(plan_saved(saved, desired, target, options_of(arguments)))
+    options = options_of(arguments)
+    asyncio.run(check_free(target, options.store, desired.stack))
+    planned = asyncio.run(plan_saved(saved, desired, target, options))
     _show_left(arguments, saved, planned)
     return report(arguments, planned, asyncio.run(converge(arguments, planned)))
 

@@ -3,7 +3,15 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.options import add_decisions, add_execution, add_output, add_paths, add_selection, add_target
+from reconciler.cli.options import (
+    add_decisions,
+    add_execution,
+    add_output,
+    add_paths,
+    add_selection,
+    add_store,
+    add_target,
+)
 
 if TYPE_CHECKING:
     from reconciler.model.desired import Desired, Key
@@ -18,6 +26,7 @@ def add(commands: Any) -> None:
     add_decisions(parser, prune=False)
     add_execution(parser, deletes=False)
     add_target(parser)
+    add_store(parser)
     add_output(parser)
     parser.set_defaults(run=run)
 
@@ -34,20 +43,24 @@ def run(arguments: argparse.Namespace) -> int:
     ):
         if given:
             the_only(stacks, what)
-    return each(stacks, lambda declared, which: _destroy(arguments, declared, which))
+    detailed = arguments.detailed_exitcode
+    return each(stacks, lambda declared, which: _destroy(arguments, declared, which), detailed=detailed)
 
 
 def _destroy(arguments: argparse.Namespace, declared: "Desired", which: str) -> int:
     """Plan, ask for each object, run."""
     import asyncio
 
+    from reconciler.api.keeping import check_free
     from reconciler.api.planned import plan_removal
     from reconciler.cli.running import converge, opening, report, show_plan
     from reconciler.cli.stack import options_of, target_of
 
     target = target_of(arguments, declared.stack)
     opening(arguments, target, which)
-    planned = asyncio.run(plan_removal(declared, target, options_of(arguments)))
+    options = options_of(arguments)
+    asyncio.run(check_free(target, options.store, declared.stack))
+    planned = asyncio.run(plan_removal(declared, target, options))
     for key, wanted in declared.objects.items():
         live = planned.observed.get(key)
         if live is not None and not planned.context.owns(live):

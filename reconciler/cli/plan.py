@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.options import add_decisions, add_output, add_paths, add_selection, add_target
+from reconciler.cli.options import add_decisions, add_output, add_paths, add_selection, add_store, add_target
 
 if TYPE_CHECKING:
     from reconciler.api.planned import Planned
@@ -37,6 +37,7 @@ def add(commands: Any) -> None:
     add_selection(parser)
     add_decisions(parser)
     add_target(parser)
+    add_store(parser)
     add_output(parser)
     parser.set_defaults(run=run)
 
@@ -116,7 +117,7 @@ def _show(arguments: argparse.Namespace, planned: "Planned", made: "Plan") -> No
     print("\n" + plan_text(made, paint))
     for line in planned.selected:
         print(f"Selection: {line}.")
-    if guarded := guards_text(planned.guards, planned.told, paint):
+    if guarded := guards_text(planned.guards, planned.notices, paint):
         print(f"\n{guarded}")
     if arguments.out is not None:
         print(f"\nSaved: {arguments.out} (digest {planned.digest}). Run it with: reconciler apply {arguments.out}")

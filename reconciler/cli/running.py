@@ -68,7 +68,7 @@ def show_plan(arguments: argparse.Namespace, planned: Planned) -> None:
         print(plan_text(planned.plan, paint), flush=True)
         for line in planned.selected:
             print(f"Selection: {line}.", flush=True)
-        if guarded := guards_text(planned.guards, planned.told, paint):
+        if guarded := guards_text(planned.guards, planned.notices, paint):
             print(f"\n{guarded}", flush=True)
 
 
@@ -103,6 +103,8 @@ async def converge(arguments: argparse.Namespace, planned: Planned) -> Result:
                 signal.signal(number, _end_at_once)
     if result.unseen:
         print(f"! the results of the tasks could not be read: {result.unseen}", file=sys.stderr)
+    for remark in result.remarks:
+        print(f"! {remark}", file=sys.stderr)
     return result
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reconciler.errors import ReconcilerError, UsageError
+from reconciler.errors import Locked, ReconcilerError, UsageError
 
 if TYPE_CHECKING:
     from reconciler.api.options import Options
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from reconciler.model.desired import Desired, Stack
     from reconciler.saved import Sources
 
+LOCKED = 5
+"""Exit code for --detailed-exitcode: somebody else changes the stack, and nothing was sent."""
 WORST = (64, 1, 6, 5, 4, 3, 2, 0)
 """Exit codes, the worst first."""
 
@@ -75,7 +77,12 @@ def the_only(stacks: "tuple[Desired, ...]", what: str) -> "Desired":
     return stacks[0]
 
 
-def each(stacks: "tuple[Desired, ...]", work: "Callable[[Desired, str], int]") -> int:
+def code_of(error: ReconcilerError, *, detailed: bool) -> int:
+    """The exit code for a command that an error ended."""
+    return LOCKED if detailed and isinstance(error, Locked) else 1
+
+
+def each(stacks: "tuple[Desired, ...]", work: "Callable[[Desired, str], int]", *, detailed: bool = False) -> int:
     """Do the work for each stack, whatever becomes of the others; the worst exit code. The work gets what to say behind
     the target: which stack it is, where there are several."""
     if len(stacks) == 1:
@@ -89,7 +96,7 @@ def each(stacks: "tuple[Desired, ...]", work: "Callable[[Desired, str], int]") -
         except ReconcilerError as error:
             sys.stdout.flush()
             print(f"error: stack '{desired.stack.name}': {error}", file=sys.stderr, flush=True)
-            codes.append(1)
+            codes.append(code_of(error, detailed=detailed))
     return min(codes, key=WORST.index)
 
 

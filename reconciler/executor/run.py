@@ -33,8 +33,8 @@ T = TypeVar("T")
 
 @dataclass
 class Run:
-    """One run of apply: the approved roads and what became of them. *stale* are objects that are left alone from the
-    beginning, and why."""
+    """One run of apply: the approved roads and what became of them. *permit* raises LockLost when nothing more may be
+    done: a lock was lost. *stale* are objects that are left alone from the beginning, and why."""
 
     reader: BatchReader
     writer: BatchWriter
@@ -47,6 +47,7 @@ class Run:
     settings: Settings
     approved: Approvals
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    permit: Callable[[], None] = lambda: None
     stale: Mapping[Key, str] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
     _worked: set[Key] = field(default_factory=set)
@@ -60,7 +61,14 @@ class Run:
     def __post_init__(self) -> None:
         self._patience = Patience(self.clock, self.events)
         self._execution = Execution(
-            self.reader, self.writer, self.clock, self.journal, self.store, self.events, self.context.stack
+            self.reader,
+            self.writer,
+            self.clock,
+            self.journal,
+            self.store,
+            self.events,
+            self.context.stack,
+            self.permit,
         )
 
     async def converge(self) -> Result:

@@ -7,15 +7,15 @@ from reconciler.guards import Guard
 from reconciler.render.text import Paint, plain
 
 
-def guards_text(guards: Sequence[Guard], told: Sequence[str] = (), paint: Paint = plain) -> str:
+def guards_text(guards: Sequence[Guard], notices: Sequence[str] = (), paint: Paint = plain) -> str:
     """What stops the plan, what keeps objects as they are, and what else should be known; empty where nothing is."""
     sections = []
     for title, stops in (("Apply stops here:", True), ("Guarded, and left as it is:", False)):
         lines = [line for guard in guards if guard.stops is stops for line in _guard(guard, paint)]
         if lines:
             sections.append("\n".join([paint(title, "bold"), *lines]))
-    if told:
-        sections.append("\n".join(told))
+    if notices:
+        sections.append("\n".join(notices))
     return "\n\n".join(sections)
 
 

@@ -47,6 +47,19 @@ def test_what_is_excluded_stays_as_it_is_and_dependants_are_named(two: Any) -> N
     assert there(two) == ["p"]
 
 
+def test_parts_of_a_stack_are_destroyed(two: Any) -> None:
+    two.apply()
+    two.simulation.run_until_idle()
+    done = two.run("destroy", "manifests", "--auto-approve", "--exclude", "job/k")
+    assert "Selection: pool/q is left out, too: it needs job/k." in done.out
+    assert (done.code, there(two)) == (0, ["k", "q"])
+    first = two.run("destroy", "manifests", "--auto-approve", "--max-actions", "1")
+    assert (first.code, "In progress: out of actions" in first.out) == (0, True)
+    assert two.simulation.get("/jobs/k")["state"] != "active"
+    assert two.run("destroy", "manifests", "--auto-approve").code == 0
+    assert there(two) == []
+
+
 def test_a_target_waits_for_no_tasks_but_its_own(two: Any) -> None:
     two.write(last=OTHER.replace("/bin/true", "/bin/sh -c 'sleep infinity'"))
     two.apply()

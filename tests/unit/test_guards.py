@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.guards import Guard, guards_of, refusal, told
+from reconciler.guards import Guard, guards_of, notices, refusal
 from reconciler.ledger import Entry, Ledger
 from reconciler.lifecycle.runs import run_digest
 from reconciler.lifecycle.steps import Rule
@@ -35,9 +35,9 @@ def with_consent(desired: Desired, flag: str, what: str, until: str = LATER, **f
     [
         (12, 1, {}, None, "11 of 12 owned objects would be removed, more than 30 %"),
         (12, 1, {}, 11, None),
-        (12, 1, {}, 10, "11 objects would be removed, and 10 is consented to"),
-        (12, 1, {"max_deletes": 3}, None, "11 objects would be removed, and 3 is the limit"),
-        (2, 1, {"max_deletes": 0}, None, "1 object would be removed, and 0 is the limit"),
+        (12, 1, {}, 10, "11 objects would be removed, and 10 may be"),
+        (12, 1, {"max_deletes": 3}, None, "11 objects would be removed, and 3 may be"),
+        (2, 1, {"max_deletes": 0}, None, "1 object would be removed, and 0 may be"),
         (9, 1, {}, None, None),
         (40, 30, {}, None, None),
         (40, 28, {}, None, None),
@@ -87,6 +87,12 @@ def test_a_line_of_the_stack_consents_to_deletions_until_its_end(
     assert bool(guards(world, desired, *map(world.live_job, jobs))) is stops
 
 
+def test_a_consent_in_a_manifest_never_makes_anything_stricter(world: Any) -> None:
+    jobs = [world.job(f"j{number}") for number in range(5)]
+    desired = with_consent(world.desired(jobs[0]), "allow-deletes", "", count=1)
+    assert not guards(world, desired, *map(world.live_job, jobs))
+
+
 def test_the_flag_wins_over_the_line(world: Any) -> None:
     jobs = [world.job(f"j{number}") for number in range(2)]
     desired = with_consent(world.desired(world.pool()), "allow-deletes", "", count=2)
@@ -129,10 +135,10 @@ def test_objects_of_other_stacks_are_told_but_for_those_loaded_beside_it(world: 
     live = (world.live_job(world.job("a"), stack="t"), world.live_pool(world.pool(), stack="t"))
     desired = world.desired(world.job("mine"))
     plan = make_plan(desired, world.observed(*live, world.live_job(world.job("b"), stack=None)), world.context)
-    assert told(plan, desired) == (
+    assert notices(plan, desired) == (
         "The account also holds objects of stack 't' (2 objects), of which these manifests do not speak.",
     )
-    assert told(plan, replace(desired, beside=frozenset({"t"}))) == ()
+    assert notices(plan, replace(desired, beside=frozenset({"t"}))) == ()
 
 
 # Objects
@@ -170,10 +176,10 @@ def test_a_line_of_a_manifest_or_a_setting_consents_to_the_loss_of_tasks(
 def test_a_consent_that_has_ended_is_told_with_its_place(world: Any) -> None:
     desired = with_consent(world.desired(world.job()), "allow-task-loss", "job/j", EARLIER)
     plan = make_plan(desired, world.observed(), world.context)
-    assert told(plan, desired) == (
+    assert notices(plan, desired) == (
         f"stack.yaml:4: reconciler/allow-task-loss (job/j) ended {EARLIER} and counts no longer: take the line out",
     )
-    assert told(plan, with_consent(desired, "allow-task-loss", "job/j")) == ()
+    assert notices(plan, with_consent(desired, "allow-task-loss", "job/j")) == ()
 
 
 def test_a_release_is_lost_only_by_the_name_of_its_job_also_from_a_commit(world: Any) -> None:

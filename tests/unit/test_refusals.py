@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from azure.core.exceptions import ServiceRequestError
 
 from reconciler.azure import identity
-from reconciler.azure.refusals import kind_of, seconds_of
+from reconciler.azure.refusals import kind_of, seconds_of, translated
 from reconciler.errors import BatchError, Denied, Missing, Moved, Rejected, Transient
 
 
@@ -119,3 +120,11 @@ def test_of_all_sources_of_a_token_the_one_that_was_meant_is_told(
 )
 def test_a_refused_key_or_token_is_told_with_what_to_do(scheme: str, detail: str, said: str) -> None:
     assert identity.refused(scheme, [detail]) == said
+
+
+def test_an_unknown_certificate_is_for_a_person_and_a_broken_line_is_not() -> None:
+    why = "Cannot connect to host h:443 ssl:True [SSLCertVerificationError: (1, '[SSL: CERTIFICATE_VERIFY_FAILED] x')]"
+    with pytest.raises(Denied, match=r"https://h .* SSL_CERT_FILE"), translated("list the pools", "https://h"):
+        raise ServiceRequestError(why)
+    with pytest.raises(Transient, match="no answer from https://h: Cannot"), translated("list the pools", "https://h"):
+        raise ServiceRequestError("Cannot connect to host h:443")
