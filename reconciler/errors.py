@@ -39,7 +39,14 @@ class StoreError(ReconcilerError):
 
 
 class SourceError(ReconcilerError):
-    """The source of the manifests cannot be fetched, or holds what must not be used. What was fetched before stays."""
+    """The source of the manifests cannot be fetched, or holds what must not be used. What was fetched before stays.
+
+    *commit* is the revision that must not be used; empty where none could be read, and a later try may go well.
+    """
+
+    def __init__(self, message: str, *, commit: str = "") -> None:
+        self.commit = commit
+        super().__init__(message)
 
 
 class Locked(ReconcilerError):

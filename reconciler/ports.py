@@ -149,20 +149,24 @@ class Lock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """Where manifests are from: a commit, or a folder as it was found (*id* empty then). *at* is ISO 8601 UTC."""
+    """Where manifests are from: a commit, or a folder as it was found (*id* empty then). *at* is ISO 8601 UTC. *note*
+    is what a person should know of how it came (its branch was rewritten), mostly empty."""
 
     id: str
     subject: str = ""
     author: str = ""
     at: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """Manifests on this machine: *path* is a folder or file to load."""
+    """Manifests on this machine: *path* is a folder or file to load. *root* is the folder that stands for the
+    repository: messages read better without it; empty where paths are the user's own."""
 
     path: str
     revision: Revision
+    root: str = ""
 
 
 class Source(Protocol):
@@ -170,3 +174,12 @@ class Source(Protocol):
 
     async def fetch(self) -> Checkout:
         """The newest manifests. Raises SourceError; what was fetched before stays usable."""
+
+    async def keep(self, revision: Revision) -> None:
+        """This one is in force: it stays on the disk, also for the next process, until another one is kept."""
+
+    async def kept(self) -> Checkout | None:
+        """The one that is in force and still as it was checked out, without the network; None where there is none."""
+
+    async def close(self) -> None:
+        """Nothing of it is used any more by this process."""

@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import orjson
 from azure.batch.aio import BatchClient
@@ -86,7 +86,8 @@ class _AskFirst(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
 
     def on_request(self, request: PipelineRequest[HttpRequest]) -> None:
         """Also called for what the SDK sends again."""
-        if request.http_request.method not in ("GET", "HEAD"):
+        asks = urlsplit(request.http_request.url).path.endswith("/evaluateautoscale")
+        if request.http_request.method not in ("GET", "HEAD") and not asks:
             self._permit()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reconciler.errors import Locked, ReconcilerError, UsageError
+from reconciler.errors import Locked, ReconcilerError, UnsafePlan, UsageError
 
 if TYPE_CHECKING:
     from reconciler.api.options import Options
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from reconciler.model.desired import Desired, Stack
     from reconciler.saved import Sources
 
-LOCKED = 5
-"""Exit code for --detailed-exitcode: somebody else changes the stack, and nothing was sent."""
+BLOCKED, LOCKED = 4, 5
+"""Exit codes for --detailed-exitcode: a person must act; somebody else changes the stack, and nothing was sent."""
 WORST = (64, 1, 6, 5, 4, 3, 2, 0)
 """Exit codes, the worst first."""
 
@@ -79,7 +79,9 @@ def the_only(stacks: "tuple[Desired, ...]", what: str) -> "Desired":
 
 def code_of(error: ReconcilerError, *, detailed: bool) -> int:
     """The exit code for a command that an error ended."""
-    return LOCKED if detailed and isinstance(error, Locked) else 1
+    if not detailed:
+        return 1
+    return LOCKED if isinstance(error, Locked) else BLOCKED if isinstance(error, UnsafePlan) else 1
 
 
 def each(stacks: "tuple[Desired, ...]", work: "Callable[[Desired, str], int]", *, detailed: bool = False) -> int:
