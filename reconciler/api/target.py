@@ -1,6 +1,7 @@
 """Which account is meant, and the way to it."""
 
 import os
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -138,12 +139,13 @@ def emulator_directory(environment: Mapping[str, str]) -> Path:
 async def account(
     target: Target | Snapshot,
     permit: Callable[[], None] | None = None,
+    nonces: str = "",
     *,
     gate: "Gate | None" = None,
     remembers: bool = False,
 ) -> "AsyncIterator[Account]":
-    """The account behind a target. *permit* is asked before each request that may change it, *gate* before each one.
-    *remembers*: for who looks again and again."""
+    """The account behind a target. *permit* is asked before each request that may change it, *gate* before each one;
+    *nonces* is what those of objects that are created begin with. *remembers*: for who looks again and again."""
     import logging
 
     if isinstance(target, Snapshot):
@@ -157,12 +159,14 @@ async def account(
     logging.getLogger("azure").addHandler(logging.NullHandler())  # its warnings come back as our errors
 
     proxies = any(os.environ.get(name) for name in PROXIES) and not target.local
+    nonce = (lambda: nonces + secrets.token_hex(4)) if nonces else None
     async with connect(
         target.endpoint,
         target.account,
         target.key,
         use_proxies=proxies,
         permit=permit,
+        nonce=nonce,
         gate=gate,
         remembers=remembers,
     ) as there:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from reconciler.approval import Approval, effects_of
 from reconciler.errors import StoreError
-from reconciler.executor import Approval
 from reconciler.lifecycle.steps import Done, Verb
 from reconciler.model.desired import Key, Kind, Wanted
 from reconciler.observed import LivePool
@@ -24,7 +24,7 @@ FORMAT: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What was allowed for one object. *changes* are names of fields, *manifest* is the digest of what they come from.
+    """What was allowed for one object. *changes* are names of fields, and of tasks with what is done to them; *manifest* is the digest of what they come from.
     *begun*: a request was about to be sent for it."""
 
     verbs: tuple[Verb, ...]
@@ -38,15 +38,15 @@ class Grant:
     @classmethod
     def of(cls, entry: Entry) -> "Grant":
         approval = Approval.of(entry)
-        names = frozenset(name for name, _ in approval.changes)
-        return cls(approval.verbs, approval.born, names, approval.shrinks, approval.on_nodes, _manifest(entry.wanted))
+        return cls(
+            approval.verbs, approval.born, _names(entry), approval.shrinks, approval.on_nodes, _manifest(entry.wanted)
+        )
 
     def covers(self, entry: Entry, stack: str) -> bool:
         """Whether a fresh road of the object is a rest of this one."""
         if not entry.actions or _manifest(entry.wanted) != self.manifest:
             return False
-        fresh = frozenset((change.name, str(change.new)) for change in entry.changes)
-        if not {name for name, _ in fresh} <= self.changes:
+        if not _names(entry) <= self.changes:
             return False
         verbs, born = self.verbs, self.born
         live = entry.live
@@ -55,7 +55,7 @@ class Grant:
             if live.mark is None or live.mark.stack != stack:
                 return False
             verbs, born = verbs[verbs.index(Verb.CREATE) + 1 :], None
-        return Approval(verbs, born, fresh, self.shrinks, self.on_nodes).covers(entry)
+        return Approval(verbs, born, effects_of(entry), self.shrinks, self.on_nodes).covers(entry)
 
     def is_under_way(self, entry: Entry, stack: str) -> bool:
         """Whether its road was begun and is not at its end: what a closing window does not stop. A job that was asked
@@ -153,6 +153,12 @@ class Grants:
             return cls(roads, str(raw["digest"]), str(raw["who"]))
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"read what the controller was allowed to do: {error!r}") from error
+
+
+def _names(entry: Entry) -> frozenset[str]:
+    """The fields that an entry changes, and the tasks that it touches by name."""
+    fields = {change.name for change in entry.changes}
+    return frozenset(name if name in fields else f"{name} {value}" for name, value in effects_of(entry))
 
 
 def _goes_on(plan: Plan, key: Key) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
+from reconciler.approval import Approval
 from reconciler.controller import windows
 from reconciler.controller.board import Bulletin
 from reconciler.controller.events import Code
@@ -24,7 +25,7 @@ from reconciler.controller.state import Mode, PassEnd, PassRecord, StackStatus
 from reconciler.controller.telling import Teller
 from reconciler.controller.traffic import Gate, Traffic
 from reconciler.errors import BatchError, Denied, LockLost, StoreError, TargetError, Transient
-from reconciler.executor import Approval, Approvals, Pass, Patience, Result, Run, Settings
+from reconciler.executor import Approvals, Pass, Patience, Result, Run, Settings
 from reconciler.executor.snapshot import read_details
 from reconciler.guards import guards_of, refusal
 from reconciler.lifecycle.steps import Context, Wait
