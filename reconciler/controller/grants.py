@@ -24,8 +24,8 @@ FORMAT: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What was allowed for one object. *changes* are names of fields, and of tasks with what is done to them; *manifest* is the digest of what they come from.
-    *begun*: a request was about to be sent for it."""
+    """What was allowed for one object. *changes* are names of fields, and of tasks with what is done to them;
+    *manifest* is the digest of what they come from. *begun*: a request was about to be sent for it."""
 
     verbs: tuple[Verb, ...]
     born: str | None

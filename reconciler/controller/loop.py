@@ -46,7 +46,7 @@ LONGEST_LOOK: Final = 15.0
 SHORTEST: Final = 0.1
 LONGEST_TROUBLE: Final = 300.0
 JITTER: Final = 0.1
-WATCHED: Final = 50
+WATCHED: Final = 20
 """Jobs whose task counts are read for whoever looks; with more of them unfinished, none are."""
 SHOWN_RECEIPTS: Final = 500
 

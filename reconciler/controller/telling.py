@@ -110,8 +110,10 @@ class Teller:
         self._parts[code] = dict(found)
 
     def trouble(self, end: PassEnd, message: str) -> None:
-        """What keeps passes from going well: told when it begins, and when it is another."""
-        self.once(f"trouble/{end}", TROUBLES[end], message)
+        """What keeps passes from going well: told when it begins; of manifests also when it is another. Which of
+        several requests meets an account that is away first is chance."""
+        if end in (PassEnd.INVALID, PassEnd.SOURCE_ERROR) or f"trouble/{end}" not in self._known:
+            self.once(f"trouble/{end}", TROUBLES[end], message)
 
     def recovered(self, *ends: PassEnd) -> None:
         """What no longer does."""

@@ -3,7 +3,7 @@
     python tests/benchmarks/controller_memory.py [PASSES]
 
 Prints the memory that Python holds after each tenth of the passes, and the growth from the first to the last in bytes
-a pass. Every fiftieth pass has something to do: somebody changes a job, which is drift, and is reverted.
+a pass. Every tenth pass has something to do: somebody changes a job, which is drift, and is reverted.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from reconciler.verify.seeds import Stage
 
 STACK = Path(__file__).parents[1] / "simulation/small/before"
 INTERVAL = 60.0
-WARM = 0.2
+WARM = 0.4
 """The part of the passes after which the rings of events and passes are full."""
 
 
@@ -41,8 +41,8 @@ async def watch(passes: int) -> None:
     replica.start()
     held = []
     for part in range(10):
-        for _ in range(passes // 500):
-            await asyncio.sleep(INTERVAL * 50)
+        for _ in range(passes // 100):
+            await asyncio.sleep(INTERVAL * 10)
             stage.account.by_hand("PATCH", "/jobs/main", {"priority": 7})
             # What the simulation itself remembers of each request is not the controller's.
             stage.disk.events.clear()

@@ -1,6 +1,7 @@
 """The controller in its loop on a virtual clock, against the simulated account."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,9 +10,10 @@ import pytest
 
 from reconciler.controller.loop import Conduct
 from reconciler.controller.state import Mode, PassEnd, StackStatus
-from reconciler.errors import Finding, ManifestErrors, SourceError, UsageError
+from reconciler.errors import Finding, ManifestErrors, SourceError, StoreError, UsageError
 from reconciler.model.desired import Desired, Key, Kind, Window
 from reconciler.verify import clock
+from reconciler.verify.network import UNDISTURBED, Fate
 from reconciler.verify.replica import Replica, Repository
 from reconciler.verify.seeds import Stage
 
@@ -411,3 +413,87 @@ async def test_one_stack_in_trouble_does_not_stop_another(world: World, stacks: 
     hand(world, "PATCH", "/jobs/main", {"priority": 7})
     await world.until(lambda: world.account.jobs["main"].spec.get("priority", 0) == 0)
     world.stage.witness.broken.clear()  # it watches one stack
+
+
+@simulated()
+async def test_an_account_that_is_away_is_told_once_and_looked_at_later_and_later(world: World, stacks: Stacks) -> None:
+    world.repository.commit(stacks["small"][0])
+    world.replica()
+    await world.ends(PassEnd.SYNCED)
+    world.stage.network.fates = lambda _sender, _request: Fate(lost="request")
+    await world.ends(PassEnd.ACCOUNT_ERROR)
+    before = world.status().passes[-1].number
+    await asyncio.sleep(600)
+    assert world.status().passes[-1].number - before < 15
+    assert world.status().plan is not None
+    world.stage.network.fates = lambda _sender, _request: UNDISTURBED
+    hand(world, "PATCH", "/jobs/main", {"priority": 7})
+    await world.until(lambda: world.account.jobs["main"].spec.get("priority", 0) == 0)
+    assert (world.codes().count("AccountUnavailable"), world.codes().count("Recovered")) == (1, 1)
+
+
+@simulated()
+async def test_without_its_store_a_controller_sends_nothing_and_goes_on_when_it_is_back(
+    world: World, stacks: Stacks
+) -> None:
+    class Away:
+        async def notes(self, folder: str) -> Mapping[str, Any]:
+            raise StoreError("no space left on device")
+
+    world.repository.commit(stacks["small"][0])
+    one = world.replica()
+    await world.ends(PassEnd.SYNCED)
+    loop: Any = one.controller.loops["simulated"]
+    kept = loop._kept
+    loop._kept = replace(kept, notes=Away())
+    await world.ends(PassEnd.STORE_ERROR)
+    sent = len(world.writes())
+    hand(world, "PATCH", "/jobs/main", {"priority": 7})
+    await asyncio.sleep(300)
+    assert len(world.writes("one")) == sent
+    assert world.status().problems == ("no space left on device",)
+    loop._kept = kept
+    await world.until(lambda: world.account.jobs["main"].spec.get("priority", 0) == 0)
+
+
+@simulated()
+async def test_what_is_refused_is_told_and_tried_again_later_and_later(world: World, stacks: Stacks) -> None:
+    before = stacks["small"][0]
+    world.repository.commit(before)
+    world.replica(interval=5.0)
+    await world.ends(PassEnd.SYNCED)
+    tried: list[float] = []
+
+    def refusing(_sender: Any, request: Any) -> Fate:
+        if request.method != "PATCH":
+            return UNDISTURBED
+        tried.append(world.stage.account.seconds)
+        return Fate(status=400)
+
+    world.stage.network.fates = refusing
+    hand(world, "PATCH", "/jobs/main", {"priority": 7})
+    await world.ends(PassEnd.FAILED)
+    await asyncio.sleep(400)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tried)]
+    assert all(later > 1.5 * earlier for earlier, later in itertools.pairwise(pauses)), pauses
+    assert 3 <= len(pauses) <= 6
+    assert "job/main" in world.status().not_before
+    world.stage.network.fates = lambda _sender, _request: UNDISTURBED
+    await world.until(lambda: world.account.jobs["main"].spec.get("priority", 0) == 0, 1000)
+    await world.ends(PassEnd.SYNCED)
+
+
+@simulated()
+async def test_a_throttled_account_is_left_alone_for_as_long_as_it_asks(world: World, stacks: Stacks) -> None:
+    world.repository.commit(stacks["small"][0])
+    world.replica(interval=5.0)
+    await world.ends(PassEnd.SYNCED)
+    world.stage.network.fates = lambda _sender, _request: Fate(status=429)  # Retry-After: 1
+    began = world.stage.account.seconds
+    await asyncio.sleep(100)
+    times = [line.at for line in world.stage.story.lines if line.at > began]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times) if later - earlier > 0.02]
+    assert len(pauses) > 10
+    assert min(pauses) > 0.99
+    world.stage.network.fates = lambda _sender, _request: UNDISTURBED
+    await world.ends(PassEnd.SYNCED)
