@@ -99,7 +99,7 @@ def _is_plan(path: str) -> bool:
                 return False
             text += file.read()
         return is_plan(json.loads(text))
-    except UnicodeDecodeError:
+    except (OSError, UnicodeDecodeError):  # what cannot be read is told where manifests are
         return False
     except ValueError:
         return '"format_version"' in text[:_BEGINNING]
