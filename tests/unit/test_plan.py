@@ -346,3 +346,22 @@ def test_no_node_is_restarted_where_the_same_plan_lets_a_release_begin(world: An
     plan = make_plan(world.desired(pool), world.observed(leaving, old), world.context)
     assert [(entry.address, action.verb) for entry, action in plan.ready()] == [("job/gone", Verb.TERMINATE)]
     assert "wait for preparation or release of job/gone on the nodes to restart" in roads(plan)["pool/p"]
+
+
+def test_a_job_that_is_created_anew_says_nothing_of_what_would_stay_until_then(world: Any) -> None:
+    live = world.live_job(
+        world.job(displayName="one"), tasks={"t2": world.live_task(world.task("t2"))}, counts=TaskCounts()
+    )
+    stays = make_plan(world.desired(world.job(displayName="two", tasks=("t1",))), world.observed(live), world.context)
+    assert [len(entry.notes) for entry in stays.entries.values()] == [2]
+    anew = world.job(displayName="two", tasks=("t1",), jobReleaseTask={"commandLine": "other"})
+    plan = make_plan(world.desired(anew), world.observed(live), world.context)
+    assert [entry.notes for entry in plan.entries.values()] == [()]
+
+
+def test_a_shrink_that_finds_no_free_node_says_so(world: Any) -> None:
+    wanted = world.pool(targetDedicatedNodes=1)
+    live = world.live_pool(world.pool(), members=(LiveNode("n1", "idle"), LiveNode("n2", "idle")))
+    job = world.live_job(world.job(), stack=None, nodes=(world.ran("n1"), world.ran("n2")))
+    plan = make_plan(world.desired(wanted), world.observed(live, job), world.context)
+    assert "1 node has to go, and none is free of a release that it owes: job/j on n1, n2" in plan_text(plan)

@@ -454,7 +454,7 @@ def test_a_missing_target_takes_no_nodes_away_whatever_else_changes(world: Any) 
 
 
 STOPPED = Action(Verb.STOP_RESIZE, "a resize to 3 dedicated nodes is pending", Guard("0x1", "t0"))
-UNTIL = Wait("the pending resize to end", "up to PT7M")
+UNTIL = Wait("the pending resize to end", "up to 7 min")
 
 
 @pytest.mark.parametrize(
@@ -481,7 +481,7 @@ def test_how_long_a_resize_may_take_is_told_where_nothing_says_it(world: Any) ->
     spec = {key: value for key, value in world.pool().spec.items() if key != "resizeTimeout"}
     live = world.live_pool(world.pool(), spec=spec, allocation="stopping")
     step = next_step(world.pool(targetDedicatedNodes=3), live, world.context)
-    assert step == Wait("the pending resize to end", "up to PT15M")
+    assert step == Wait("the pending resize to end", "up to 15 min")
 
 
 WITH_START = {"startTask": {"commandLine": "prepare"}}
