@@ -1,14 +1,15 @@
 """The plan of a command: look at the account, bind what people asked for to what is there, decide."""
 
 from collections.abc import Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from reconciler.api.addresses import key_of
 from reconciler.api.options import DEFAULTS, Options
 from reconciler.api.target import Snapshot, Target, account, signed_by, store_of
 from reconciler.errors import UsageError
-from reconciler.executor import look
+from reconciler.executor import look, look_ahead
+from reconciler.forecast import Forecast, make_forecast
 from reconciler.lifecycle.steps import Context, Wait
 from reconciler.model.desired import Desired, Key, Kind
 from reconciler.observed import LiveJob, Observed
@@ -20,7 +21,7 @@ class Planned:
     """A plan and all that it was made from: what apply runs, and what is shown.
 
     *desired* is what the account is to become (nothing, for a removal), *declared* what the manifests say. *context*
-    holds the consents, bound to incarnations.
+    holds the consents, bound to incarnations. *forecast* says what carrying it out takes away; it decides nothing.
     """
 
     desired: Desired
@@ -30,6 +31,7 @@ class Planned:
     plan: Plan
     context: Context
     observed: Observed
+    forecast: Forecast = field(default_factory=Forecast)
 
     @property
     def refusal(self) -> str | None:
@@ -46,8 +48,11 @@ class Planned:
         return replace(self, context=context, plan=make_plan(self.desired, self.observed, context))
 
 
-async def plan(declared: Desired, target: Target | Snapshot, options: Options = DEFAULTS) -> Planned:
-    """What makes the account equal to the manifests of one stack. Reads, and writes nothing.
+async def plan(
+    declared: Desired, target: Target | Snapshot, options: Options = DEFAULTS, *, forecast: bool = True
+) -> Planned:
+    """What makes the account equal to the manifests of one stack. Reads, and writes nothing. Without *forecast* nothing
+    is read but what the plan depends on.
 
     Raises BatchError, TargetError and StoreError for what cannot be read, and UsageError for options that name nothing.
     """
@@ -57,11 +62,9 @@ async def plan(declared: Desired, target: Target | Snapshot, options: Options = 
 
         desired = concealed(desired)
     context = options.context(desired.stack)
-    observed, context = await _look(desired, target, options, context)
-    made = make_plan(desired, observed, context)
-    _check_forced(options, made)
+    planned = await _look(desired, desired, target, options, context, forecast=forecast)
     # A job whose time is over while the plan is carried out is for the next one: nobody has seen that it goes.
-    return Planned(desired, desired, target, options, made, replace(context, due=observed.at), observed)
+    return replace(planned, context=replace(planned.context, due=planned.observed.at))
 
 
 async def plan_removal(declared: Desired, target: Target, options: Options = DEFAULTS) -> Planned:
@@ -74,16 +77,19 @@ async def plan_removal(declared: Desired, target: Target, options: Options = DEF
         removal="destroy",
         policies={key: policy_of(wanted) for key, wanted in declared.objects.items()},
     )
-    observed, context = await _look(nothing, target, options, context)
-    made = make_plan(nothing, observed, context)
-    _check_forced(options, made)
-    return Planned(nothing, declared, target, options, made, context, observed)
+    return await _look(nothing, declared, target, options, context, forecast=True)
 
 
 async def _look(
-    desired: Desired, target: Target | Snapshot, options: Options, context: Context
-) -> tuple[Observed, Context]:
-    """The account, and the context with all that is bound to what was seen."""
+    desired: Desired,
+    declared: Desired,
+    target: Target | Snapshot,
+    options: Options,
+    context: Context,
+    *,
+    forecast: bool,
+) -> Planned:
+    """Look at the account, bind the context to what was seen, decide; then look at what the plan takes away."""
     async with account(target) as there:
         observed = await look(there, desired, context, watch=False)
         context = replace(context, ledger=await store_of(target, desired.stack).ledger())
@@ -91,7 +97,12 @@ async def _look(
             context = _bind_replace(options, context, observed, desired.objects)
             context = _bind_force(options, context, observed)
             observed = await look(there, desired, context, watch=False)
-    return observed, context
+        made = make_plan(desired, observed, context)
+        _check_forced(options, made)
+        ahead = Forecast()
+        if forecast:
+            ahead = make_forecast(made, *await look_ahead(there, made, observed), desired.stack.quotas)
+    return Planned(desired, declared, target, options, made, context, observed, ahead)
 
 
 def _bind_replace(options: Options, context: Context, observed: Observed, declared: Container[Key | None]) -> Context:

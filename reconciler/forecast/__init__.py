@@ -39,14 +39,13 @@ __all__ = [
 ]
 
 
-def make_forecast(
-    plan: Plan, observed: Observed, limits: Mapping[str, int], unread: Mapping[Key, str] | None = None
-) -> Forecast:
-    """Of *plan*, by what *observed* knows more than the plan was made of. *limits* are the account's quotas by the
-    names of `reconciler.model.desired.QUOTAS`; *unread* says of which objects something could not be read, and why."""
+def make_forecast(plan: Plan, observed: Observed, unread: Mapping[Key, str], limits: Mapping[str, int]) -> Forecast:
+    """Of *plan*, by what *observed* knows more than the plan was made of. *unread* says of
+    which objects something could not be read, and why; *limits* are the account's quotas by the names of
+    `reconciler.model.desired.QUOTAS`."""
     losses = Losses(plan, observed, Nodes(observed))
     touched = [entry for entry in plan.entries.values() if _moves(entry)]
-    found = {entry.key: with_reasons(losses.of(entry), entry, unread or {}) for entry in touched}
+    found = {entry.key: with_reasons(losses.of(entry), entry, unread) for entry in touched}
     found = {key: ObjectForecast() for key in plan.entries} | found
     waits = Waits(plan, found)
     objects = {entry.key: replace(found[entry.key], wait=waits.of(entry.key) or None) for entry in touched}
