@@ -47,9 +47,9 @@ def _plan(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
     import asyncio
 
     from reconciler.api.planned import plan
-    from reconciler.cli.show import painter
+    from reconciler.cli.show import columns, painter
     from reconciler.cli.stack import load_snapshot, options_of, target_of
-    from reconciler.render.json import plan_json
+    from reconciler.render.json import dump, plan_json
     from reconciler.render.text import plan_text
 
     snapshot = load_snapshot(arguments) if arguments.live is not None else None
@@ -58,9 +58,9 @@ def _plan(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
     planned = asyncio.run(plan(desired, target, options_of(arguments)))
     made = planned.plan
     if arguments.format == "json":
-        print(plan_json(made, str(target)))
+        print(dump(plan_json(made, str(target), planned.forecast)))
     else:
-        print("\n" + plan_text(made, painter(arguments)))
+        print("\n" + plan_text(made, painter(arguments), planned.forecast, columns()))
         if planned.refusal is not None:
             print(f"\nApply would stop here: {planned.refusal}.")
     return 2 if arguments.detailed_exitcode and (made.has_changes or made.blocked or made.unread) else 0

@@ -6,7 +6,7 @@ whichever is more; one that scales by a formula with those that it has, and afte
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from reconciler.forecast.terms import Count, QuotaUse
 from reconciler.formula import least_targets
@@ -14,21 +14,14 @@ from reconciler.lifecycle.pool_size import goal_of
 from reconciler.lifecycle.steps import Verb
 from reconciler.lifecycle.wording import counted
 from reconciler.lint.sizes import cores
-from reconciler.model.desired import Key, Kind
+from reconciler.model.desired import QUOTAS, Key, Kind
 from reconciler.observed import LivePool, NodeCounts, Observed
 from reconciler.planning import Entry, Plan
 
-WORDS: Final[Mapping[str, str]] = {
-    "cores": "cores of dedicated nodes",
-    "lowPriorityCores": "cores of spot nodes",
-    "pools": "pools",
-    "activeJobsAndSchedules": "active jobs and schedules",
-}
-
 
 def uses(plan: Plan, observed: Observed, limits: Mapping[str, int]) -> Iterator[QuotaUse]:
-    """The use of each quota that is known, in the order of `WORDS`."""
-    for name in WORDS:
+    """The use of each quota that is known, in the order of `QUOTAS`."""
+    for name in QUOTAS:
         if name not in limits:
             continue
         match name:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from reconciler.cli.show import PAST
+from reconciler.forecast import make_forecast
 from reconciler.ledger import Entry, Ledger
 from reconciler.lifecycle import job as job_life
 from reconciler.lifecycle import pool as pool_life
@@ -365,3 +366,74 @@ def test_a_shrink_that_finds_no_free_node_says_so(world: Any) -> None:
     job = world.live_job(world.job(), stack=None, nodes=(world.ran("n1"), world.ran("n2")))
     plan = make_plan(world.desired(wanted), world.observed(live, job), world.context)
     assert "1 node has to go, and none is free of a release that it owes: job/j on n1, n2" in plan_text(plan)
+
+
+def settings(**values: str) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def test_an_environment_setting_without_text_is_shown_as_such(world: Any) -> None:
+    wanted = world.job(commonEnvironmentSettings=settings(A="", B="b"))
+    text = plan_text(make_plan(world.desired(wanted), world.observed(), world.context))
+    assert 'commonEnvironmentSettings.A.value: ""\n' in text
+    assert "commonEnvironmentSettings.B.value: b\n" in text
+    live = world.live_job(world.job(commonEnvironmentSettings=settings(B="b")), counts=TaskCounts())
+    text = plan_text(make_plan(world.desired(wanted), world.observed(live), world.context))
+    assert 'commonEnvironmentSettings.A.value: (not set) -> ""' in text
+
+
+def test_drift_has_one_word_whatever_it_takes(world: Any) -> None:
+    job, pool = world.job(), world.pool()
+    live = (
+        world.live_job(job, spec={**job.spec, "priority": 7}),
+        world.live_pool(pool, spec={**pool.spec, "targetDedicatedNodes": 1}, current=1),
+    )
+    text = plan_text(make_plan(world.desired(job, pool), world.observed(*live), world.context))
+    assert [line.strip() for line in text.splitlines() if "why:" in line] == ["why:  drift", "why:  drift"]
+
+
+def test_what_the_account_holds_does_nothing_to_a_terminal(world: Any) -> None:
+    plan = make_plan(
+        world.desired(world.job()), world.observed(unread={Kind.JOB: "no \x1b[2J\u202e way"}), world.context
+    )
+    text = plan_text(plan)
+    assert "no \\u001b[2J\\u202e way" in text
+    assert all(character == "\n" or character.isprintable() for character in text)
+
+
+def test_a_forecast_is_told_behind_the_road(world: Any) -> None:
+    members = (LiveNode("n1", "idle"), LiveNode("n2", "unusable"))
+    job = world.live_job(
+        world.job(), counts=TaskCounts(active=1, running=2, succeeded=3), nodes=(world.ran("n1"), world.ran("n2"))
+    )
+    observed = world.observed(job, world.live_pool(world.pool(), members=members))
+    plan = make_plan(world.desired(), observed, world.context)
+    forecast = make_forecast(plan, observed, {}, {"activeJobsAndSchedules": 1, "pools": 5})
+    text = plan_text(plan, forecast=forecast)
+    assert text == (
+        """\
+Changes:
+  - job/j: delete
+      why:  no longer in the manifests
+      road: terminate -> wait for release on 2 nodes (n1, n2), up to 15 min -> delete -> wait for the \
+service to forget it
+      tasks: 2 running tasks are cut off, 1 waiting task never runs
+      release: runs on 1 node (n1); is uncertain on n2 (is unusable)
+      erases: the directories of 5 tasks and those of preparation and release on 2 nodes; its receipt is kept, and \
+logs of preparation, release and tasks that failed (captureLogs: OnFailure)
+      waits: up to 15 min; no limit is known for release on 1 node where it is uncertain, the service to forget it
+  - pool/p: delete
+      why:  no longer in the manifests
+      road: wait for release: job/j on n1, n2, up to 15 min -> delete -> wait for the service to remove its nodes
+      after: job/j
+      erases: everything on 2 nodes
+      waits: up to 15 min; no limit is known for the service to remove its nodes, job/j
+
+Quotas:
+  pools: 1 -> 0 of 5
+  active jobs and schedules: 1 -> 0 of 1
+
+Plan: 0 to add, 0 to change, 1 to terminate, 2 to delete."""
+    )
+    for line in plan_text(plan, forecast=forecast, width=80).splitlines():
+        assert len(line) <= 80
