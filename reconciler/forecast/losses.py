@@ -9,7 +9,7 @@ from reconciler.forecast.terms import Count, FileLoss, ObjectForecast, Place, Re
 from reconciler.formula import least_targets
 from reconciler.lifecycle.pool_nodes import old_nodes
 from reconciler.lifecycle.pool_size import TARGETS, goal_of
-from reconciler.lifecycle.steps import Action, Verb
+from reconciler.lifecycle.steps import Action, Verb, Wait
 from reconciler.model.desired import Key
 from reconciler.observed import (
     UNFINISHED,
@@ -29,6 +29,7 @@ KEPT: Final[Mapping[str, str]] = {
     "OnFailure": "its receipt is kept, and logs of preparation, release and tasks that failed (captureLogs: OnFailure)",
     "Always": "its receipt is kept, logs of preparation and release, and of tasks that failed (captureLogs: Always)",
 }
+LATER: Final = "may be removed in a later turn"
 LEAVES: Final = "the job leaves the pool, and nobody knows whether release reaches its nodes then"
 
 
@@ -63,7 +64,11 @@ class Losses:
 
     def _job(self, entry: Entry, job: LiveJob) -> ObjectForecast:
         forced = any(action.force for action in entry.actions)
-        tasks = _cut_off(job) if Verb.TERMINATE in entry.verbs else _deleted_tasks(entry, job)
+        tasks = _deleted_tasks(entry, job)
+        if Verb.TERMINATE in entry.verbs:
+            tasks = _cut_off(job)
+        if Verb.CREATE in entry.verbs and Verb.ADD_TASKS in entry.verbs:
+            tasks = _repeated(tasks or TaskLoss(0), job)
         releases: tuple[Release, ...] = ()
         if Verb.TERMINATE in entry.verbs or job.state == "terminating":
             releases = _some(self.nodes.release_of(job, forced=forced))
@@ -114,21 +119,26 @@ class Losses:
         ]
         if entry.removes and staying:
             tasks = TaskLoss(None if pool.members is None else sum(n.running for n in pool.members), restarts=True)
-        releases = tuple(self._unpaid(pool, going))
+        releases = tuple(self._unpaid(entry, pool, going))
         return ObjectForecast(tasks or None, releases, FileLoss(whole=going.count))
 
-    def _unpaid(self, pool: LivePool, going: "_Going") -> Iterable[Release]:
-        """Releases that jobs which go on lose with the nodes."""
+    def _unpaid(self, entry: Entry, pool: LivePool, going: "_Going") -> Iterable[Release]:
+        """Releases that are lost with the nodes: of jobs that go on, and of those that end and are not waited for."""
+        awaited = {key for step in entry.road if isinstance(step, Wait) for key in step.on}
+        awaited |= self.plan.after.get(entry.key, frozenset())
         for debt in debts_on(pool, self.observed.jobs):
-            if debt.ending or is_ending(self.plan.entries.get(debt.job)):
+            ends = debt.ending or is_ending(self.plan.entries.get(debt.job))
+            if ends and debt.job in awaited:
                 continue
             address = self.observed.jobs[debt.job].address
             if not debt.nodes:
                 yield Release(address, is_known=False)
             elif going.ids is not None:
                 lost = tuple(Place(node, going.why) for node in debt.nodes if node in going.ids)
+                # A node that owes is taken by name only where somebody agreed, and then later turns may take others.
+                later = tuple(Place(node, LATER) for node in debt.nodes if going.goes_on and node not in going.ids)
                 if lost:
-                    yield Release(address, lost=lost)
+                    yield Release(address, uncertain=later, lost=lost)
             else:
                 places = tuple(Place(node, going.why) for node in debt.nodes)
                 yield Release(address, uncertain=places, at_most=min(going.count or 0, len(places)))
@@ -136,11 +146,13 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class _Going:
-    """Nodes that are taken away: which, where that is decided, and how many at most."""
+    """Nodes that are taken away: which, where that is decided, and how many at most. *goes_on*: these are the first
+    turn, and others follow."""
 
     count: int
     ids: frozenset[str] | None
     why: str
+    goes_on: bool = False
 
 
 def _going(entry: Entry, pool: LivePool) -> _Going | None:
@@ -169,7 +181,7 @@ def _taken_by(action: Action, entry: Entry, pool: LivePool) -> _Going | None:
             assert entry.wanted is not None
             surplus = pool.there.beyond(_least_on_the_way(entry)).total
             chosen = frozenset(action.nodes)
-            return _Going(max(surplus, len(chosen)), chosen if surplus <= len(chosen) else None, "is to be removed")
+            return _Going(max(surplus, len(chosen)), chosen, "is to be removed", goes_on=surplus > len(chosen))
         case Verb.ENABLE_AUTOSCALE:
             assert entry.wanted is not None
             dedicated, spot = least_targets(str(entry.wanted.body["autoScaleFormula"]))
@@ -197,6 +209,12 @@ def _cut_off(job: LiveJob) -> TaskLoss:
     if job.counts is None:
         return TaskLoss(None, None)
     return TaskLoss(job.counts.running, job.counts.active)
+
+
+def _repeated(loss: TaskLoss, job: LiveJob) -> TaskLoss:
+    """The same where a successor gets the tasks of its manifest."""
+    finished = None if job.counts is None else job.counts.completed
+    return replace(loss, restarts=True, finished=finished)
 
 
 def _deleted_tasks(entry: Entry, job: LiveJob) -> TaskLoss | None:

@@ -11,15 +11,16 @@ Count: TypeAlias = int | None
 
 @dataclass(frozen=True, slots=True)
 class TaskLoss:
-    """Tasks that are cut off while they run, and those that will never run. *restarts*: the job goes on, and they start
-    again from their beginning."""
+    """Tasks that are cut off while they run, and those that never run. *restarts*: the job goes on, or its successor
+    has the same tasks, so that these run from their beginning after all; *finished* ones run again then."""
 
     running: Count
     waiting: Count = 0
     restarts: bool = False
+    finished: Count = 0
 
     def __bool__(self) -> bool:
-        return self.running != 0 or self.waiting != 0
+        return any(count != 0 for count in (self.running, self.waiting, self.finished))
 
 
 @dataclass(frozen=True, slots=True)

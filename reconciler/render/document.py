@@ -47,7 +47,8 @@ class TaskLossDocument(TypedDict):
 
     running: Annotated[int | None, Field(description="Running tasks that are cut off; null: not known.")]
     active: Annotated[int | None, Field(description="Waiting tasks that never run; null: not known.")]
-    restarts: Annotated[bool, Field(description="Whether those that are cut off start again from the beginning.")]
+    restarts: Annotated[bool, Field(description="Whether they run from their beginning after all.")]
+    finished: Annotated[int | None, Field(description="Finished tasks that run again; null: not known.")]
 
 
 class PlaceDocument(TypedDict):

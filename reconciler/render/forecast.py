@@ -40,7 +40,8 @@ def forecast_lines(found: ObjectForecast, address: str) -> Iterator[tuple[str, s
 def tasks_text(loss: TaskLoss) -> str:
     """`3 running tasks are cut off, 5 waiting ones never run`."""
     if loss.running is None:
-        return f"how many run or wait is {UNKNOWN}; those that run are cut off"
+        again = " and start again from the beginning" if loss.restarts else ""
+        return f"how many run or wait is {UNKNOWN}; those that run are cut off{again}"
     parts = []
     if loss.running:
         text = f"{counted(loss.running, 'running task', 'is')} cut off"
@@ -48,8 +49,14 @@ def tasks_text(loss: TaskLoss) -> str:
         parts.append(text + (f" and {again}" if loss.restarts else ""))
     if loss.waiting is None:
         parts.append(f"how many wait is {UNKNOWN}")
+    elif loss.waiting and loss.restarts:
+        parts.append(f"{counted(loss.waiting, 'waiting task', 'is')} added again")
     elif loss.waiting:
         parts.append(f"{counted(loss.waiting, 'waiting task')} never {verb_for(loss.waiting, 'runs')}")
+    if loss.finished is None:
+        parts.append(f"how many finished ones run again is {UNKNOWN}")
+    elif loss.finished:
+        parts.append(f"{counted(loss.finished, 'finished task', 'runs')} again")
     return ", ".join(parts)
 
 

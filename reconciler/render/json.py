@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from reconciler.diff import FieldChange
-from reconciler.forecast import Forecast, ObjectForecast, Place, Release
+from reconciler.forecast import FileLoss, Forecast, LongestWait, ObjectForecast, Place, Release, TaskLoss
 from reconciler.lifecycle.steps import Action, Blocked, Done, Step, Verb, Wait
 from reconciler.model.secrecy import without_keys
 from reconciler.planning import Entry, Plan
@@ -13,6 +13,7 @@ from reconciler.render.document import (
     BlockDocument,
     ChangeDocument,
     FieldDocument,
+    FileLossDocument,
     ForecastDocument,
     PlaceDocument,
     PlanDocument,
@@ -21,6 +22,8 @@ from reconciler.render.document import (
     ResourceDocument,
     StepDocument,
     SummaryDocument,
+    TaskLossDocument,
+    WaitDocument,
 )
 from reconciler.render.mask import Mask
 from reconciler.render.text import change_counts, kind_of_change, step_text, why_text
@@ -136,24 +139,34 @@ def _block(entry: Entry) -> BlockDocument | None:
 
 
 def _forecast(found: ObjectForecast) -> ForecastDocument:
-    tasks, files, wait = found.tasks, found.files, found.wait
     return {
-        "tasks": None
-        if tasks is None
-        else {"running": tasks.running, "active": tasks.waiting, "restarts": tasks.restarts},
+        "tasks": _tasks(found.tasks) if found.tasks is not None else None,
         "releases": [_release(release) for release in found.releases],
-        "files": None
-        if files is None
-        else {"tasks": files.tasks, "nodes": files.nodes, "whole_nodes": files.whole, "kept": files.kept or None},
+        "files": _files(found.files) if found.files is not None else None,
         "jobs": list(found.children),
-        "wait": None
-        if wait is None
-        else {
-            "seconds": None if wait.unlimited else wait.seconds,
-            "limited_seconds": wait.seconds,
-            "unlimited": list(wait.unlimited),
-        },
+        "wait": _wait(found.wait) if found.wait is not None else None,
         "unread": [without_keys(reason) for reason in found.unread],
+    }
+
+
+def _tasks(loss: TaskLoss) -> TaskLossDocument:
+    return {
+        "running": loss.running,
+        "active": loss.waiting,
+        "restarts": loss.restarts,
+        "finished": loss.finished,
+    }
+
+
+def _files(loss: FileLoss) -> FileLossDocument:
+    return {"tasks": loss.tasks, "nodes": loss.nodes, "whole_nodes": loss.whole, "kept": loss.kept or None}
+
+
+def _wait(wait: LongestWait) -> WaitDocument:
+    return {
+        "seconds": None if wait.unlimited else wait.seconds,
+        "limited_seconds": wait.seconds,
+        "unlimited": list(wait.unlimited),
     }
 
 

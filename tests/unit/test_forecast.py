@@ -230,3 +230,43 @@ def test_an_object_that_nothing_happens_to_has_no_forecast(world: Any) -> None:
     assert found.objects == {}
     assert not found.of(JOB)
     assert not ObjectForecast()
+
+
+def test_a_replaced_job_runs_its_tasks_again(world: Any) -> None:
+    live = world.live_job(world.job(tasks=("t1",)), counts=COUNTS, nodes=())
+    wanted = world.job(tasks=("t1",), jobReleaseTask={"commandLine": "other"}, life={"replace": "Auto"})
+    context = Context("s", consents=Consents(task_loss=frozenset({JOB})))
+    found = forecast(world, (wanted,), (live,), context=context).of(JOB)
+    assert found.tasks == TaskLoss(3, 5, restarts=True, finished=3)
+    ended = replace(live, state="completed", counts=TaskCounts(succeeded=2))
+    assert forecast(world, (wanted,), (ended,)).of(JOB).tasks == TaskLoss(0, 0, restarts=True, finished=2)
+
+
+def test_a_release_that_the_shrink_does_not_wait_for_may_be_lost_although_its_job_ends(world: Any) -> None:
+    live = world.live_job(world.job(), counts=COUNTS, nodes=(world.ran("n1"), world.ran("n2")))
+    pool = world.live_pool(world.pool(), members=UP)
+    shrunk = world.pool(targetDedicatedNodes=1)
+    assert forecast(world, (shrunk,), (live, pool)).of(POOL).releases == ()  # it waits
+    context = Context("s", consents=Consents(release_loss=frozenset({JOB})))
+    (release,) = forecast(world, (shrunk,), (live, pool), context=context).of(POOL).releases
+    assert (release.job, release.at_most) == ("job/j", 1)
+
+
+def test_many_nodes_go_by_turns_and_later_turns_lose_a_release_only_where_somebody_agreed(world: Any) -> None:
+    nodes = tuple(LiveNode(f"n{number:03}", "idle", scheduling="disabled") for number in range(60))
+    mark = Mark("s", world.pool(targetDedicatedNodes=60).digest, aside=frozenset(n.print for n in nodes[:50]))
+    pool = world.live_pool(world.pool(targetDedicatedNodes=60), members=nodes, mark=mark, nodes={"offline": 60})
+    owing = world.live_job(world.job(), stack=None, nodes=(world.ran("n055"), world.ran("n001")))
+    free = world.live_job(world.job("k"), stack=None, nodes=())
+    shrunk = world.pool(targetDedicatedNodes=2)
+    assert forecast(world, (shrunk,), (pool, owing, free)).of(POOL).releases == ()
+    consent = Context("s", consents=Consents(release_loss=frozenset({JOB})))
+    found = forecast(world, (shrunk,), (pool, owing, free), context=consent).of(POOL)
+    assert found.files == FileLoss(whole=58)
+    assert found.releases == (
+        Release(
+            "job/j",
+            uncertain=(Place("n055", "may be removed in a later turn"),),
+            lost=(Place("n001", "is to be removed"),),
+        ),
+    )

@@ -84,7 +84,7 @@ def test_a_removal_tells_programs_what_it_tells_people(world: Any) -> None:
     job = next(row for row in found["resource_changes"] if row["address"] == "job/j")
     assert job["change"]["actions"] == ["delete"]
     assert [step["verb"] for step in job["steps"] if step["kind"] == "action"] == ["terminate", "delete"]
-    assert job["forecast"]["tasks"] == {"running": 2, "active": 1, "restarts": False}
+    assert job["forecast"]["tasks"] == {"running": 2, "active": 1, "restarts": False, "finished": 0}
     assert job["forecast"]["releases"] == [
         {
             "job": "job/j",
@@ -106,7 +106,7 @@ def test_a_removal_tells_programs_what_it_tells_people(world: Any) -> None:
 def test_what_is_not_known_is_null(world: Any) -> None:
     wanted, live, more = cases(world)["remove unknown"]
     (row,) = document(world, wanted, live, **more)["resource_changes"]
-    assert row["forecast"]["tasks"] == {"running": None, "active": None, "restarts": False}
+    assert row["forecast"]["tasks"] == {"running": None, "active": None, "restarts": False, "finished": 0}
     assert row["forecast"]["releases"][0]["known"] is False
     assert row["forecast"]["files"]["tasks"] is None
     assert row["forecast"]["unread"] == ["403"]
