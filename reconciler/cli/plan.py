@@ -14,7 +14,12 @@ def add(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser("plan", help="show what apply would do", description=__doc__)
     add_paths(parser)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", "markdown"),
+        default="text",
+        help="json for programs, markdown for a comment on a pull request",
+    )
     parser.add_argument(
         "--detailed-exitcode", action="store_true", help="2 when there are changes, or something is blocked"
     )
@@ -40,25 +45,30 @@ def run(arguments: argparse.Namespace) -> int:
     ):
         if given:
             the_only(stacks, what)
-    return each(stacks, lambda desired, which: _plan(arguments, desired, which))
+    return each(stacks, lambda desired, which: _plan(arguments, desired, which, len(stacks)))
 
 
-def _plan(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
+def _plan(arguments: argparse.Namespace, desired: "Desired", which: str, stacks: int) -> int:
     import asyncio
 
     from reconciler.api.planned import plan
     from reconciler.cli.show import columns, painter
     from reconciler.cli.stack import load_snapshot, options_of, target_of
     from reconciler.render.json import dump, plan_json
+    from reconciler.render.markdown import GITHUB, plan_markdown
     from reconciler.render.text import plan_text
 
     snapshot = load_snapshot(arguments) if arguments.live is not None else None
     target = snapshot or target_of(arguments, desired.stack)
-    print(f"Target: {target}{which}", file=sys.stderr if arguments.format == "json" else sys.stdout)
+    print(f"Target: {target}{which}", file=sys.stdout if arguments.format == "text" else sys.stderr)
     planned = asyncio.run(plan(desired, target, options_of(arguments)))
     made = planned.plan
     if arguments.format == "json":
         print(dump(plan_json(made, str(target), planned.forecast)))
+    elif arguments.format == "markdown":
+        told = f"Apply would stop here: {planned.refusal}." if planned.refusal is not None else ""
+        # Several stacks share a comment.
+        print(plan_markdown(made, str(target), planned.forecast, told, GITHUB // stacks - 1), end="")
     else:
         print("\n" + plan_text(made, painter(arguments), planned.forecast, columns()))
         if planned.refusal is not None:

@@ -79,9 +79,8 @@ def test_what_does_not_fit_is_left_out_by_whole_objects_and_what_ends_is_kept_fi
     assert GITHUB * 0.9 < len(text) <= GITHUB
     assert "<code>job/zz-goes</code>: delete" in text
     assert text.count("<details>") == text.count("</details>")
-    found = re.search(
-        r"\*\*(\d+) objects are left out here, since a comment has no more room\*\*: <code>job/new-", text
-    )
+    said = r"\*\*(\d+) objects are left out here, since a comment has no more room\*\*: <code>job/new-"
+    found = re.search(said, text)
     assert found is not None
     assert int(found[1]) + text.count("<details>") == 401
     outside(text)
