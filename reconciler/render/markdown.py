@@ -20,12 +20,15 @@ from reconciler.planning import Entry, Plan
 from reconciler.render.forecast import quota_lines
 from reconciler.render.text import (
     NO_FORECAST,
+    NOT_SET,
+    Row,
+    broken,
     changed,
     clean,
-    fields,
     heading,
     kind_of_change,
     remarks,
+    rows,
     sentences,
     summary,
 )
@@ -38,8 +41,8 @@ _REST: Final = 600
 """Characters kept free for the line that says what was left out."""
 _FENCE: Final = 20
 """Characters of a fence around lines without backticks, with what separates it."""
-_MARKS: Final = {"add": "+", "change": "!", "end": "-", "replace": "!"}
-"""Beginnings of lines to which `diff` gives a colour: green, orange, red."""
+_WIDTH: Final = 100
+"""Where sentences are broken: the column of a comment is about so wide."""
 
 
 def plan_markdown(
@@ -54,7 +57,7 @@ def plan_markdown(
     if told:
         head.append(_fenced(_lines(told, limit // 4)))
     if plan.has_changes and (quotas := quota_lines(forecast)):
-        head.append(_fenced(quotas))
+        head.append(_fenced(["Quotas:", *quotas]))
     shown = _fitting([*_objects(plan, forecast), *_remarks(plan, forecast)], limit - _length("\n\n".join(head)))
     return "\n\n".join([*head, *shown]) + "\n"
 
@@ -94,12 +97,22 @@ def _object(plan: Plan, entry: Entry, forecast: Forecast) -> str:
     lost = forecast.of(entry.key)
     cuts = f", {counted(lost.tasks.running, 'running task')} cut off" if lost.tasks and lost.tasks.running else ""
     title = f"{_code(head.symbol)} {_code(entry.address)}: {escape(head.word)}{escape(cuts)}{source}"
-    lines = [f"{label + ':':<8} {clean(without_keys(text))}" for label, text in sentences(plan, entry, forecast)]
-    mark = _MARKS[kind_of_change(entry)]
-    lines += [f"{mark} {line}" for line in fields(entry)]
+    said = (f"{label + ':':<8} {clean(without_keys(text))}" for label, text in sentences(plan, entry, forecast))
+    lines = [part for line in said for part in broken(line, _WIDTH, 9).splitlines()]
+    lines += [line for row in rows(entry) for line in _diff(row)]
     if entry.blocked:
         lines.append(f"! blocked: {clean(without_keys(str(entry.blocked)))}")
     return f"<details><summary>{title}</summary>\n\n{_fenced(lines, 'diff')}\n\n</details>"
+
+
+def _diff(row: Row) -> Iterator[str]:
+    """A row as a diff has it: what was in red, what will be in green."""
+    if row.old == row.new:  # both are secrets
+        yield f"! {row}"
+        return
+    if row.old not in (None, NOT_SET):
+        yield f"- {row.name}: {row.old}"
+    yield f"+ {row.name}: {row.new}{row.note}"
 
 
 def _fitting(blocks: Sequence[_Block], room: int) -> list[str]:

@@ -22,6 +22,7 @@ Paint: TypeAlias = Callable[[str, str], str]
 DRIFT: Final = "Changed behind our back (drift):"
 CHANGES: Final = "Changes:"
 BLOCKED: Final = "Blocked:"
+NOT_SET: Final = "(not set)"
 FORCES: Final = "  # forces replacement"
 NO_CHANGES: Final = "No changes. The account matches the manifests."
 LONGEST_VALUE: Final = 160
@@ -174,8 +175,10 @@ def _object(plan: Plan, entry: Entry, paint: Paint, forecast: Forecast, width: i
     yield f"  {paint(head.symbol, head.style)} {name}: {word}{paint(source, 'dim')}"
     for label, text in sentences(plan, entry, forecast):
         yield broken(f"      {label + ':':<5} {clean(without_keys(text))}", width, 12)
-    for line in fields(entry):
-        yield f"        {line.replace(FORCES, paint(FORCES, 'red')) if line.endswith(FORCES) else line}"
+    for row in rows(entry):
+        forces = row.note.endswith(FORCES)
+        line = str(row).removesuffix(FORCES) if forces else str(row)
+        yield f"        {line}{paint(FORCES, 'red') if forces else ''}"
     if entry.blocked:
         text = broken(f"      ! blocked: {clean(without_keys(str(entry.blocked)))}", width, 12)
         yield text.replace("!", paint("!", "red"), 1)
@@ -213,24 +216,39 @@ def step_text(step: Step) -> str:
             return "done"
 
 
-def fields(entry: Entry) -> Iterator[str]:
-    """What is written, as `name: value` or `name: old -> new`, secrets masked."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One property that is written, or some tasks: what it is called, what it was (None where there was no object),
+    what it will be, and what is to be said of that. Secrets are masked, and everything is in one line."""
+
+    name: str
+    old: str | None
+    new: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {'' if self.old is None else f'{self.old} -> '}{self.new}{self.note}"
+
+
+def rows(entry: Entry) -> Iterator[Row]:
+    """What is written."""
     mask = Mask.of(entry)
     match kind_of_change(entry):
         case "add" if entry.wanted is not None:
-            yield from (clean(f"{name}: {_value(value)}") for name, value in leaves(mask.wanted(entry.wanted.written)))
+            for name, value in leaves(mask.wanted(entry.wanted.written)):
+                yield Row(clean(name), None, _value(value))
         case "replace":
             for change in entry.difference.fields:
-                yield f"{_change(mask, change)}{'' if change.kind in PATCHED else FORCES}"
+                yield _change(mask, change, "" if change.kind in PATCHED else FORCES)
         case _:
             for change in entry.changes:
                 yield _change(mask, change)
     for action in entry.actions:
         if action.verb is Verb.ADD_TASKS:
-            yield f"tasks: {len(action.tasks)} to add ({_some(action.tasks)})"
+            yield Row("tasks", None, f"{len(action.tasks)} to add ({_some(action.tasks)})")
         elif action.verb in (Verb.DELETE_TASKS, Verb.REACTIVATE_TASKS):
             what = "to delete" if action.verb is Verb.DELETE_TASKS else "to run again"
-            yield f"tasks: {len(action.names)} {what}, {action.reason}"
+            yield Row("tasks", None, clean(f"{len(action.names)} {what}, {action.reason}"))
 
 
 def _some(tasks: Sequence[Task]) -> str:
@@ -239,14 +257,14 @@ def _some(tasks: Sequence[Task]) -> str:
     return ", ".join(names) if len(tasks) <= 8 else f"{', '.join(names[:3])}, ... {names[-1]}"
 
 
-def _change(mask: Mask, change: FieldChange) -> str:
+def _change(mask: Mask, change: FieldChange, note: str = "") -> Row:
     old, new = mask.both(change)
     name = change.name
     if all(_is_named(change.path, value) for value in (old, new) if value is not None):
         name += ".value"
         old, new = (None if value is None else value.get("value", "") for value in (old, new))
     same = ", changed" if old == new else ""  # both are secrets
-    return clean(f"{name}: {_value(old)} -> {_value(new)}{same}")
+    return Row(clean(name), _value(old), _value(new), same + note)
 
 
 def leaves(value: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -269,7 +287,7 @@ def _is_named(path: tuple[str, ...], item: Any) -> bool:
 
 def _value(value: Any) -> str:
     if value is None:
-        return "(not set)"
+        return NOT_SET
     shown = isinstance(value, str) and value and value.isprintable()
     text = value if shown else clean(json.dumps(value, ensure_ascii=False))
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."

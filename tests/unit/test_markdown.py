@@ -53,7 +53,8 @@ def test_a_plan_is_its_summary_and_an_object_each_to_unfold() -> None:
 
 ```diff
 why:     no longer in the manifests
-road:    terminate -> wait for release on 1 node (n1), up to 15 min -> delete -> wait for the service to forget it
+road:    terminate -> wait for release on 1 node (n1), up to 15 min -> delete -> wait for the
+         service to forget it
 tasks:   2 running tasks are cut off
 release: runs on 1 node (n1)
 """
@@ -68,7 +69,7 @@ def test_drift_blocks_and_notes_have_their_own_headings() -> None:
     text = markdown((WORLD.job(displayName="two"), WORLD.pool()), (drifted, foreign), told="Apply would stop here: x.")
     titles = [line for line in text.splitlines() if line.startswith("#")]
     assert titles[1:] == ["#### Changed behind our back (drift)", "#### Blocked", "#### Notes"]
-    assert "! priority: 7 -> 0" in text
+    assert "- priority: 7\n+ priority: 0" in text
     assert "```\nApply would stop here: x.\n```" in text
 
 
