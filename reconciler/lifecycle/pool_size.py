@@ -92,7 +92,7 @@ def _by_name(
             return Wait("its nodes to start")
         return _too_few(surplus, len(chosen), context)
     turn = chosen[:AT_ONCE]
-    reason = f"{surplus} too many, and these owe no release"
+    reason = f"{surplus} {'node' if surplus.total == 1 else 'nodes'} too many; those go that owe no release"
     if step := set_aside(pool, turn, reason):
         return step
     busy = [node for node in turn if not node.is_quiet]

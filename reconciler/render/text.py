@@ -174,7 +174,7 @@ def _object(plan: Plan, entry: Entry, paint: Paint, forecast: Forecast, width: i
     name, word = paint(entry.address, "bold"), paint(head.word, head.style)
     yield f"  {paint(head.symbol, head.style)} {name}: {word}{paint(source, 'dim')}"
     for label, text in sentences(plan, entry, forecast):
-        yield broken(f"      {label + ':':<5} {clean(without_keys(text))}", width, 12)
+        yield broken(f"    {label:>7}: {clean(without_keys(text))}", width, 13)
     for row in rows(entry):
         forces = row.note.endswith(FORCES)
         line = str(row).removesuffix(FORCES) if forces else str(row)

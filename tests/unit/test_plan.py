@@ -151,7 +151,7 @@ def test_a_manifest_that_follows_what_was_changed_by_hand_rewrites_the_mark_alon
     ]
     plan = make_plan(world.desired(*followed), world.observed(*lives), world.context)
     assert roads(plan) == dict.fromkeys(("job/j", "jobschedule/s", "pool/p"), "update its mark")
-    assert "why:  the mark is of an earlier manifest" in plan_text(plan)
+    assert "why: the mark is of an earlier manifest" in plan_text(plan)
     lives_then = [
         _carried_out(plan, live, life) for live, life in zip(lives, (job_life, schedule_life, pool_life), strict=True)
     ]
@@ -389,7 +389,7 @@ def test_drift_has_one_word_whatever_it_takes(world: Any) -> None:
         world.live_pool(pool, spec={**pool.spec, "targetDedicatedNodes": 1}, current=1),
     )
     text = plan_text(make_plan(world.desired(job, pool), world.observed(*live), world.context))
-    assert [line.strip() for line in text.splitlines() if "why:" in line] == ["why:  drift", "why:  drift"]
+    assert [line.strip() for line in text.splitlines() if "why:" in line] == ["why: drift", "why: drift"]
 
 
 def test_what_the_account_holds_does_nothing_to_a_terminal(world: Any) -> None:
@@ -414,19 +414,19 @@ def test_a_forecast_is_told_behind_the_road(world: Any) -> None:
         """\
 Changes:
   - job/j: delete
-      why:  no longer in the manifests
-      road: terminate -> wait for release on 2 nodes (n1, n2), up to 15 min -> delete -> wait for the \
+        why: no longer in the manifests
+       road: terminate -> wait for release on 2 nodes (n1, n2), up to 15 min -> delete -> wait for the \
 service to forget it
       tasks: 2 running tasks are cut off, 1 waiting task never runs
-      release: runs on 1 node (n1); is uncertain on n2 (is unusable)
-      erases: the directories of 5 tasks and those of preparation and release on 2 nodes; its receipt is kept, and \
+    release: runs on 1 node (n1); is uncertain on n2 (is unusable)
+     erases: the directories of 5 tasks and those of preparation and release on 2 nodes; its receipt is kept, and \
 logs of preparation, release and tasks that failed (captureLogs: OnFailure)
       waits: up to 15 min; no limit is known for release on 1 node where it is uncertain, the service to forget it
   - pool/p: delete
-      why:  no longer in the manifests
-      road: wait for release: job/j on n1, n2, up to 15 min -> delete -> wait for the service to remove its nodes
+        why: no longer in the manifests
+       road: wait for release: job/j on n1, n2, up to 15 min -> delete -> wait for the service to remove its nodes
       after: job/j
-      erases: everything on 2 nodes
+     erases: everything on 2 nodes
       waits: up to 15 min; no limit is known for the service to remove its nodes, job/j
 
 Quotas:
