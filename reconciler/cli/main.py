@@ -27,6 +27,7 @@ COMMANDS: Final = (
     "importing",
     "marks",
     "snapshot",
+    "graph",
     "verify",
     "emulator",
 )
