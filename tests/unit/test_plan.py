@@ -368,6 +368,16 @@ def test_a_shrink_that_finds_no_free_node_says_so(world: Any) -> None:
     assert "1 node has to go, and none is free of a release that it owes: job/j on n1, n2" in plan_text(plan)
 
 
+def test_a_pool_of_very_many_nodes_is_forecast_without_making_each_of_them(world: Any) -> None:
+    wanted = world.pool(targetDedicatedNodes=1_000_000)
+    plan = make_plan(world.desired(wanted), world.observed(), world.context)
+    assert roads(plan) == {"pool/p": "create -> wait for nodes: 0 of 1000000 ready"}
+    grown = pool_life.outwait(predict_pool(wanted, None, plan.entries[wanted.key].actions[0]))
+    assert grown is not None
+    assert grown.members is not None
+    assert (grown.current, len(grown.members) < 20_000) == (1_000_000, True)
+
+
 def settings(**values: str) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
