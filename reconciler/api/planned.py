@@ -10,10 +10,11 @@ from reconciler.api.target import Snapshot, Target, account, signed_by, store_of
 from reconciler.errors import UsageError
 from reconciler.executor import look, look_ahead
 from reconciler.forecast import Forecast, make_forecast
+from reconciler.guards import Guard, guards_of, notices, refusal
 from reconciler.lifecycle.steps import Context, Wait
 from reconciler.model.desired import Desired, Key, Kind
 from reconciler.observed import LiveJob, Observed
-from reconciler.planning import Plan, make_plan, policy_of, too_much
+from reconciler.planning import Plan, make_plan, policy_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,18 @@ class Planned:
     @property
     def refusal(self) -> str | None:
         """Why this plan must not run without consent; None when nothing is in the way. `destroy` is its own consent."""
-        return None if self.is_removal else too_much(self.plan, self.desired, self.options.allow_deletes)
+        return refusal(self.guards)
+
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        """What stops the plan, and what keeps single objects as they are."""
+        found = guards_of(self.plan, self.desired, allow_deletes=self.options.allow_deletes)
+        return tuple(guard for guard in found if not (self.is_removal and guard.stops))
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What should be known besides: consents that have ended, objects of other stacks."""
+        return notices(self.plan, self.desired)
 
     @property
     def is_removal(self) -> bool:

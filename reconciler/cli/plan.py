@@ -54,6 +54,7 @@ def _plan(arguments: argparse.Namespace, desired: "Desired", which: str, stacks:
     from reconciler.api.planned import plan
     from reconciler.cli.show import columns, painter
     from reconciler.cli.stack import load_snapshot, options_of, target_of
+    from reconciler.render.guards import guards_text
     from reconciler.render.json import dump, plan_json
     from reconciler.render.markdown import GITHUB, plan_markdown
     from reconciler.render.text import plan_text
@@ -64,13 +65,15 @@ def _plan(arguments: argparse.Namespace, desired: "Desired", which: str, stacks:
     planned = asyncio.run(plan(desired, target, options_of(arguments)))
     made = planned.plan
     if arguments.format == "json":
-        print(dump(plan_json(made, str(target), planned.forecast)))
+        print(dump(plan_json(made, str(target), planned.forecast, planned.guards)))
     elif arguments.format == "markdown":
-        told = f"Apply would stop here: {planned.refusal}." if planned.refusal is not None else ""
+        guarded = guards_text(planned.guards, planned.notices)
         # Several stacks share a comment.
-        print(plan_markdown(made, str(target), planned.forecast, told, GITHUB // stacks - 1), end="")
+        print(plan_markdown(made, str(target), planned.forecast, guarded, GITHUB // stacks - 1), end="")
     else:
-        print("\n" + plan_text(made, painter(arguments), planned.forecast, columns()))
-        if planned.refusal is not None:
-            print(f"\nApply would stop here: {planned.refusal}.")
-    return 2 if arguments.detailed_exitcode and (made.has_changes or made.blocked or made.unread) else 0
+        paint = painter(arguments)
+        print("\n" + plan_text(made, paint, planned.forecast, columns()))
+        if guarded := guards_text(planned.guards, planned.notices, paint):
+            print(f"\n{guarded}")
+    differs = made.has_changes or made.blocked or made.unread or planned.refusal is not None
+    return 2 if arguments.detailed_exitcode and differs else 0

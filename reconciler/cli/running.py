@@ -19,6 +19,7 @@ from reconciler.errors import ReconcilerError, UsageError
 from reconciler.executor import End, Result
 from reconciler.lifecycle.steps import Action, Verb
 from reconciler.model.desired import Desired
+from reconciler.render.guards import guards_text
 from reconciler.render.json import plan_json
 from reconciler.render.text import plan_text, summary
 from reconciler.status import problems, progress
@@ -60,10 +61,13 @@ def opening(arguments: argparse.Namespace, target: Target | Snapshot, which: str
 def show_plan(arguments: argparse.Namespace, planned: Planned) -> None:
     """The whole plan, before anything is asked or stopped."""
     if arguments.format == "json":
-        document = plan_json(planned.plan, str(planned.target), planned.forecast)
+        document = plan_json(planned.plan, str(planned.target), planned.forecast, planned.guards)
         print(json.dumps(Happening("Planned", "", summary(planned.plan), {"plan": document}).content()), flush=True)
     else:
-        print(plan_text(planned.plan, painter(arguments), planned.forecast, columns()), flush=True)
+        paint = painter(arguments)
+        print(plan_text(planned.plan, paint, planned.forecast, columns()), flush=True)
+        if guarded := guards_text(planned.guards, planned.notices, paint):
+            print(f"\n{guarded}", flush=True)
 
 
 def ask(question: str) -> bool:

@@ -89,7 +89,8 @@ class StackStatus:
     waits for approval, empty without. *offered* is the newest revision, also one that cannot be used; *revision* is the
     one in force. *leader*: whether this process acts for the stack; *holder* says who does. *not_before*: for objects
     that are backed off, when they are tried again and why. *receipts*: where evidence of past incarnations is, by
-    address. *next_pass_at*: ISO 8601 UTC. *window*: in words, when changes are allowed and whether now is such a time.
+    address. *quotas*: what the Stack's limits say of the account's. *next_pass_at*: ISO 8601 UTC. *window*: in words,
+    when changes are allowed and whether now is such a time.
     """
 
     stack: str
@@ -109,6 +110,7 @@ class StackStatus:
     problems: tuple[str, ...] = ()
     not_before: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     receipts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    quotas: Mapping[str, int] = field(default_factory=dict)
     next_pass_at: str = ""
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from reconciler.diff import FieldChange
 from reconciler.lifecycle import debts
 from reconciler.lifecycle.pool_nodes import AT_ONCE, RESTARTING, set_aside
-from reconciler.lifecycle.steps import Action, Blocked, Context, Step, Verb, Wait
+from reconciler.lifecycle.steps import Action, Blocked, Context, Rule, Step, Verb, Wait
 from reconciler.lifecycle.wording import counted, verb_for
 from reconciler.model import duration
 from reconciler.model.desired import Wanted
@@ -110,7 +110,7 @@ def _too_few(surplus: NodeCounts, found: int, context: Context) -> Blocked:
         return Blocked(f"{to_go} of them can be taken off scheduling")
     free = f"{verb_for(found, 'owes')} no release" if found else "is free of a release that it owes"
     why = f"{to_go} {free}: {debts.named(staying)}"
-    return Blocked(f"{why}; end the jobs first", debts.consent(staying))
+    return Blocked(f"{why}; end the jobs first", debts.consent(staying), Rule.RELEASE_LOSS)
 
 
 def _candidates(pool: LivePool, surplus: NodeCounts, context: Context) -> Iterator[LiveNode]:

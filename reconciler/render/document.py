@@ -104,6 +104,7 @@ class BlockDocument(TypedDict):
 
     reason: Annotated[str, Field(description="In words.")]
     consent: Annotated[str | None, Field(description="The flags that allow it; null where none does.")]
+    rule: Annotated[str | None, Field(description="The guard that says so; null where nothing can be consented to.")]
 
 
 class BlockedDocument(BlockDocument):
@@ -158,6 +159,18 @@ class QuotaDocument(TypedDict):
     note: Annotated[str | None, Field(description="What the numbers do not say.")]
 
 
+class GuardDocument(TypedDict):
+    """A rule that keeps something from happening until a person has consented."""
+
+    rule: Annotated[str, Field(description="Its name.")]
+    stops: Annotated[bool, Field(description="Whether nothing of the plan may run; else only these objects stay.")]
+    numbers: Annotated[str, Field(description="What would happen, and what the limit is.")]
+    setting: Annotated[str, Field(description="Where the rule is set.")]
+    override: Annotated[str, Field(description="What allows it, as it is to be written.")]
+    annotation: Annotated[str | None, Field(description="The same as a line of a manifest; null: there is none.")]
+    addresses: Annotated[list[str], Field(description="The objects concerned.")]
+
+
 class PlanDocument(TypedDict):
     """A plan. No value in it is a secret."""
 
@@ -173,4 +186,5 @@ class PlanDocument(TypedDict):
     resource_drift: Annotated[list[ResourceDocument], Field(description="Those that were changed behind our back.")]
     blocked: Annotated[list[BlockedDocument], Field(description="What a person has to act for.")]
     unread: Annotated[dict[str, str], Field(description="Kinds that could not be listed, and why.")]
+    guards: Annotated[list[GuardDocument], Field(description="Rules that are at work on the plan.")]
     quotas: Annotated[list[QuotaDocument], Field(description="Those that the Stack names.")]

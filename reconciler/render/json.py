@@ -1,11 +1,12 @@
 """Plans for programs, in the names Terraform's users know. The shape is declared in `reconciler.render.document`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from reconciler.diff import FieldChange
 from reconciler.forecast import FileLoss, Forecast, LongestWait, ObjectForecast, Place, Release, TaskLoss
+from reconciler.guards import Guard
 from reconciler.lifecycle.steps import Action, Blocked, Done, Step, Verb, Wait
 from reconciler.model.secrecy import without_keys
 from reconciler.planning import Entry, Plan
@@ -25,6 +26,7 @@ from reconciler.render.document import (
     TaskLossDocument,
     WaitDocument,
 )
+from reconciler.render.guards import guards_document
 from reconciler.render.mask import Mask
 from reconciler.render.text import change_counts, kind_of_change, step_text, why_text
 
@@ -40,7 +42,7 @@ _ACTIONS: Final[Mapping[str, list[_Actions]]] = {
 NO_FORECAST: Final = Forecast()
 
 
-def plan_json(plan: Plan, target: str, forecast: Forecast = NO_FORECAST) -> PlanDocument:
+def plan_json(plan: Plan, target: str, forecast: Forecast = NO_FORECAST, guards: Sequence[Guard] = ()) -> PlanDocument:
     """The plan as a mapping: `resource_changes` has every object, `resource_drift` those changed behind our back."""
     resources = {key: _resource(plan, entry, forecast) for key, entry in plan.entries.items()}
     return {
@@ -60,6 +62,7 @@ def plan_json(plan: Plan, target: str, forecast: Forecast = NO_FORECAST) -> Plan
             QuotaDocument(name=use.name, limit=use.limit, before=use.before, after=use.after, note=use.note or None)
             for use in forecast.quotas
         ],
+        "guards": guards_document(guards),
     }
 
 
@@ -135,7 +138,12 @@ def _step(step: Step) -> StepDocument:
 def _block(entry: Entry) -> BlockDocument | None:
     if entry.blocked is None:
         return None
-    return {"reason": without_keys(entry.blocked.reason), "consent": entry.blocked.consent or None}
+    rule = entry.blocked.rule
+    return {
+        "reason": without_keys(entry.blocked.reason),
+        "consent": entry.blocked.consent or None,
+        "rule": rule.value if rule is not None else None,
+    }
 
 
 def _forecast(found: ObjectForecast) -> ForecastDocument:

@@ -19,7 +19,7 @@ def test_a_wrong_key_is_said_in_one_line(bench: Any) -> None:
     ran = bench.apply(AZURE_BATCH_ACCESS_KEY="d3Jvbmc=")
     assert ran.code == 1
     (line,) = ran.err.splitlines()
-    assert "403 AuthenticationFailed: the key or token does not fit this account" in line
+    assert "403 AuthenticationFailed: the key does not fit this account" in line
 
 
 def test_a_key_that_is_none_is_said_in_one_line(bench: Any) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from reconciler.forecast import make_forecast
 from reconciler.graph import of_manifests, of_plan
+from reconciler.guards import guards_of
 from reconciler.lifecycle.steps import Consents, Context
 from reconciler.model.desired import SPECS, Desired, Key, Kind, Source, Stack, Task, Wanted
 from reconciler.model.document import JobLifecycle, PoolLifecycle, ScheduleLifecycle
@@ -19,6 +20,7 @@ from reconciler.model.task import TaskSpec
 from reconciler.observed import Guard, Live, LiveJob, LivePool, LiveSchedule, Mark, Observed, TaskCounts
 from reconciler.planning import make_plan
 from reconciler.render.graph import FORMATS
+from reconciler.render.guards import guards_text
 from reconciler.render.json import dump, plan_json
 from reconciler.render.markdown import plan_markdown
 from reconciler.render.text import plan_text
@@ -125,10 +127,12 @@ def test_no_secret_is_in_anything_that_shows_a_plan(kind: Kind, data: st.DataObj
     )
     plan = make_plan(desired, observed, Context("s", consents=consents))
     forecast = make_forecast(plan, observed.with_children(), {}, {})
+    guards = guards_of(plan, desired)
     shown = {
         "text": plan_text(plan, forecast=forecast, width=80),
-        "json": dump(plan_json(plan, "here", forecast)),
-        "markdown": plan_markdown(plan, "here", forecast),
+        "json": dump(plan_json(plan, "here", forecast, guards)),
+        "guards": guards_text(guards),
+        "markdown": plan_markdown(plan, "here", forecast, guards_text(guards)),
         **{f"graph {name}": draw(graph) for name, draw in FORMATS.items() for graph in (of_plan(plan),)},
         **{f"graph of manifests {name}": draw(of_manifests(desired)) for name, draw in FORMATS.items()},
     }

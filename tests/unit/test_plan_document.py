@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from reconciler.forecast import make_forecast
+from reconciler.guards import guards_of
 from reconciler.lifecycle.steps import Consents, Context
 from reconciler.model.desired import Key, Kind
 from reconciler.observed import LiveNode, TaskCounts
@@ -31,8 +32,10 @@ def sealed(schema: Any) -> Any:
 
 def document(world: Any, wanted: tuple[Any, ...], live: tuple[Any, ...], **more: Any) -> Any:
     observed = world.observed(*live, unread=more.get("unread"))
-    plan = make_plan(world.desired(*wanted), observed, more.get("context", world.context))
-    found = plan_json(plan, "here", make_forecast(plan, observed.with_children(), more.get("why", {}), LIMITS))
+    desired = world.desired(*wanted)
+    plan = make_plan(desired, observed, more.get("context", world.context))
+    forecast = make_forecast(plan, observed.with_children(), more.get("why", {}), LIMITS)
+    found = plan_json(plan, "here", forecast, guards_of(plan, desired))
     return json.loads(dump(found))
 
 
@@ -122,3 +125,5 @@ def test_drift_stands_apart_and_a_block_stands_with_its_object(world: Any) -> No
     block = found["resource_changes"][0]["blocked"]
     assert found["blocked"] == [{"address": "pool/p", **block}]
     assert "adopt" in block["reason"]
+    (guard,) = found["guards"]
+    assert (guard["rule"], guard["addresses"], guard["stops"]) == (block["rule"], ["pool/p"], False)
