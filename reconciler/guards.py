@@ -18,16 +18,16 @@ from reconciler.planning import Entry, Plan
 
 CONSENT_LASTS: Final = timedelta(hours=24)
 """How long the consent lasts in the annotation that a guard proposes."""
-LIMIT: Final = "limits.deletes of the Stack"
+LIMIT: Final = "spec.limits.deletes of the Stack"
 SETTINGS: Final[Mapping[Rule, str]] = {
-    Rule.EMPTY_SOURCE: "guards.emptySource of the Stack",
+    Rule.EMPTY_SOURCE: "spec.guards.emptySource of the Stack: Ask",
     Rule.PARTIAL_LISTING: "none: what could not be listed is not known",
     Rule.FOREIGN_OWNER: "none: what is not ours is never touched",
-    Rule.PREVENT_DESTROY: "lifecycle.preventDestroy of the object",
+    Rule.PREVENT_DESTROY: "lifecycle.preventDestroy of the object: true",
     Rule.REPLACEMENT: "none: what a manifest does not say takes nothing away",
     Rule.RELEASE_LOSS: "none: a release is lost only by the name of its job",
-    Rule.RELEASE_FAILURE: "lifecycle.onReleaseFailure of the job",
-    Rule.TASK_LOSS: "guards.taskLoss of the Stack",
+    Rule.RELEASE_FAILURE: "lifecycle.onReleaseFailure of the job: Hold",
+    Rule.TASK_LOSS: "spec.guards.taskLoss of the Stack: Ask",
     Rule.LEDGER_MISSING: "the store: use the one that the marks name",
 }
 WITHOUT_STACK: Final = "none without a Stack: write one where nothing is meant to be"
@@ -112,7 +112,9 @@ def _of_the_plan(plan: Plan, desired: Desired, allowed: int | None) -> Iterator[
         yield _stop(plan, Rule.DELETES, numbers, setting, going)
     elif limit is None and len(going) >= least and 100 * len(going) > share * plan.owned:
         numbers = f"{len(going)} of {counted(plan.owned, 'owned object')} would be removed, more than {share} %"
-        yield _stop(plan, Rule.DELETES, numbers, f"guards.deletes of the Stack: {share} % and at least {least}", going)
+        yield _stop(
+            plan, Rule.DELETES, numbers, f"spec.guards.deletes of the Stack: {share} % and at least {least}", going
+        )
 
 
 def _annotated(plan: Plan, desired: Desired) -> int:

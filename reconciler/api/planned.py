@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from reconciler.api.addresses import key_of
+from reconciler.api.keeping import store_of
 from reconciler.api.options import DEFAULTS, Options
-from reconciler.api.target import Snapshot, Target, account, signed_by, store_of
+from reconciler.api.target import Snapshot, Target, account, signed_by
 from reconciler.errors import UsageError
 from reconciler.executor import look, look_ahead
 from reconciler.forecast import Forecast, make_forecast
@@ -104,7 +105,8 @@ async def _look(
     """Look at the account, bind the context to what was seen, decide; then look at what the plan takes away."""
     async with account(target) as there:
         observed = await look(there, desired, context, watch=False)
-        context = replace(context, ledger=await store_of(target, desired.stack).ledger())
+        async with store_of(target, options.store, desired.stack) as store:
+            context = replace(context, ledger=await store.records(desired.stack.name).ledger())
         if options.replace or options.dangerous_force:
             context = _bind_replace(options, context, observed, desired.objects)
             context = _bind_force(options, context, observed)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.options import add_decisions, add_output, add_paths, add_target
+from reconciler.cli.options import add_decisions, add_output, add_paths, add_store, add_target
 
 if TYPE_CHECKING:
     from reconciler.model.desired import Desired
@@ -28,6 +28,7 @@ def add(commands: Any) -> None:
     )
     add_decisions(parser)
     add_target(parser)
+    add_store(parser)
     add_output(parser)
     parser.set_defaults(run=run)
 

@@ -15,6 +15,7 @@ from reconciler.api.happenings import Happening, Telling
 from reconciler.api.planned import Planned
 from reconciler.api.target import Snapshot, Target
 from reconciler.cli.show import Progressing, columns, painter, singular
+from reconciler.cli.stack import BLOCKED
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.executor import End, Result
 from reconciler.lifecycle.steps import Action, Verb
@@ -24,7 +25,7 @@ from reconciler.render.json import plan_json
 from reconciler.render.text import plan_text, summary
 from reconciler.status import problems, progress
 
-IN_PROGRESS, BLOCKED, PARTLY_FAILED = 3, 4, 6
+IN_PROGRESS, PARTLY_FAILED = 3, 6
 COUNTED = {
     Verb.CREATE: "created",
     Verb.UPDATE: "updated",
@@ -101,6 +102,8 @@ async def converge(arguments: argparse.Namespace, planned: Planned) -> Result:
                 signal.signal(number, _end_at_once)
     if result.unseen:
         print(f"! the results of the tasks could not be read: {result.unseen}", file=sys.stderr)
+    for remark in result.remarks:
+        print(f"! {remark}", file=sys.stderr)
     return result
 
 

@@ -54,7 +54,7 @@ class Action:
     sent; with *capture* (Never, OnFailure, Always) the receipt as a file, with the logs that it asks for; empty: that
     was done before. *guards* stand beside *tasks* where these exist already, and beside the *names* of tasks that no
     manifest need have. *nodes* are ids. *force*: the service is not to wait for nodes. *hint* says what to do when the
-    service refuses.
+    service refuses. *call* is the id under which this attempt stands in the service's logs, given when it is sent.
     """
 
     verb: Verb
@@ -72,6 +72,7 @@ class Action:
     capture: str = ""
     force: bool = False
     hint: str = ""
+    call: str = ""
 
     @property
     def count(self) -> int:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -27,6 +28,7 @@ from reconciler.model.desired import (
     GuardSettings,
     Key,
     Kind,
+    Retention,
     Source,
     Stack,
     Task,
@@ -256,7 +258,10 @@ def _kind(document: Document) -> list[Finding]:
 
 
 def _stack(document: Document, manifest: StackManifest) -> Stack:
-    account, guards = manifest.spec.account, manifest.spec.guards
+    account, guards, kept = manifest.spec.account, manifest.spec.guards, manifest.spec.store.retention
+    location = manifest.spec.store.location
+    if location is not None and "://" not in location:
+        location = str((document.folder(("spec", "store", "location")) or Path()) / location)
     return Stack(
         name=manifest.metadata.name,
         prunes=True,
@@ -271,6 +276,8 @@ def _stack(document: Document, manifest: StackManifest) -> Stack:
             guards.deletes.share, guards.deletes.count, guards.emptySource == "Ask", guards.taskLoss == "Ask"
         ),
         source=Source(document.file.path, *document.named_at),
+        store=location,
+        retention=Retention(kept.days, kept.receipts, kept.logsMegabytes * 2**20, kept.journalMegabytes * 2**20),
     )
 
 

@@ -149,6 +149,17 @@ class Wanted:
         return secret_digest(key, self.secrets)
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much a store keeps of what has ended, of one stack: receipts and logs for so many days, so many receipts, so
+    many bytes of logs and of the journal."""
+
+    days: int = 365
+    receipts: int = 10_000
+    logs: int = 1024 * 2**20
+    journal: int = 64 * 2**20
+
+
 QUOTAS: Final = ("cores", "lowPriorityCores", "pools", "activeJobsAndSchedules")
 
 
@@ -167,7 +178,8 @@ class Stack:
     """The ownership set. *prunes* is false where nothing says that the source is complete. *digest_key* is the secret
     from which the key of secret digests is derived; without one the account's key serves. *quotas* are those that the
     manifest names, by the names in `QUOTAS`. *refuses_other_pools*: each job has to run on a pool of the stack.
-    *source* is where the Stack is written; None without one."""
+    *source* is where the Stack is written; None without one. *store* is where its state is kept, a URL or the path of a
+    folder; None: with the user's own."""
 
     name: str
     prunes: bool
@@ -180,6 +192,8 @@ class Stack:
     refuses_other_pools: bool = False
     guards: GuardSettings = GuardSettings()
     source: Source | None = field(default=None, compare=False)
+    store: str | None = None
+    retention: Retention = Retention()
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from pydantic_core import PydanticCustomError
 
 from reconciler.model.field import Spec
 from reconciler.model.job import JobSpec
+from reconciler.model.location import problem_of
 from reconciler.model.paths import path_in
 from reconciler.model.pool import PoolSpec
 from reconciler.model.schedule import JobScheduleSpec
-from reconciler.model.task import NOT_YET, TaskSpec
+from reconciler.model.task import TaskSpec
 from reconciler.model.types import BatchId, Duration
 
 API_VERSION = "reconciler/v1"
@@ -359,6 +360,34 @@ class Defaults(Spec):
     JobSchedule: dict[str, Any] = Field(default_factory=dict, description="Lines of a job schedule's spec.")
 
 
+class Retention(Spec):
+    """How much is kept of what has ended. What is beyond it goes, oldest first, when a run has written more; never what
+    belongs to a job that is still there."""
+
+    days: int = Field(default=365, ge=1, description="Days for which receipts, and the logs with them, are kept.")
+    receipts: int = Field(default=10_000, ge=1, description="Receipts that are kept.")
+    logsMegabytes: int = Field(default=1024, ge=1, description="MiB of captured logs; their receipts stay.")
+    journalMegabytes: int = Field(default=64, ge=1, description="MiB of the journal.")
+
+
+def _location(text: str) -> str:
+    if problem := problem_of(text):
+        raise PydanticCustomError("expected", "{why}", {"why": problem})
+    return text
+
+
+class Store(Spec):
+    """Where the state of the stack is kept: ledger, receipts, logs, journal and lock."""
+
+    location: Annotated[str, AfterValidator(_location)] | None = Field(
+        default=None,
+        description="`https://ACCOUNT.blob.core.windows.net/CONTAINER`, with or without a folder in it, which serves "
+        "many machines; or a folder, relative to this file, for the processes of one machine. Without it: a folder of "
+        "the user's. `--store` wins over it.",
+    )
+    retention: Retention = Field(default_factory=Retention, description=Retention.__doc__)
+
+
 class StackSpec(Spec):
     """What the objects of a folder have in common."""
 
@@ -381,13 +410,12 @@ class StackSpec(Spec):
         json_schema_extra={"x-secret": True},
     )
 
+    store: Store = Field(default_factory=Store, description=Store.__doc__)
     undeclaredPools: Literal["Allow", "Refuse"] = Field(
         default="Allow",
         description="What to think of a job on a pool that no manifest of the stack declares. `Allow`: it is somebody "
         "else's, and `validate` mentions it; `Refuse`: a mistake.",
     )
-
-    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(("store",), NOT_YET)
 
 
 class StackManifest(Spec):

@@ -257,6 +257,11 @@ def _some(tasks: Sequence[Task]) -> str:
     return ", ".join(names) if len(tasks) <= 8 else f"{', '.join(names[:3])}, ... {names[-1]}"
 
 
+def change_text(mask: Mask, change: FieldChange) -> str:
+    """`path: old -> new`, both masked."""
+    return str(_change(mask, change))
+
+
 def _change(mask: Mask, change: FieldChange, note: str = "") -> Row:
     old, new = mask.both(change)
     name = change.name

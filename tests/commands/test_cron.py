@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from datetime import timedelta
 
@@ -35,12 +37,17 @@ class Crontab:
         self.desk = desk
         self.simulation = desk.simulation
         self.releases: Counter[str] = Counter()
+        self.overlapping: list[Ran] = []
+        self._overlaps = False
         self.simulation.on_run(self._release)
         monkeypatch.setattr(WallClock, "now", lambda _: self.simulation.now.timestamp())
         monkeypatch.setattr(WallClock, "utc", lambda _: self.simulation.now.isoformat(timespec="milliseconds"))
 
         async def sleep(_: WallClock, seconds: float) -> None:
             self.simulation.advance(seconds)
+            if self._overlaps:
+                self._overlaps = False
+                self.overlapping.append(self._beside())
 
         monkeypatch.setattr(WallClock, "sleep", sleep)
 
@@ -51,8 +58,16 @@ class Crontab:
         self.releases[launch.node] += 1
         return Outcome(seconds=895)
 
-    def next_run(self) -> Ran:
-        """Wait for the next time of the line, and run it."""
+    def _beside(self) -> Ran:
+        """The same line, in a process of its own."""
+        command = [sys.executable, "-m", "reconciler", "apply", str(self.desk.folder), *FLAGS]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def next_run(self, *, overlapped: bool = False) -> Ran:
+        """Wait for the next time of the line, and run it; where it is to be *overlapped*, cron starts another one in
+        the middle of it."""
+        self._overlaps = overlapped
         now = self.simulation.now
         due = now.replace(minute=now.minute // 5 * 5, second=0, microsecond=0) + timedelta(minutes=5)
         self.simulation.advance((due - now).total_seconds())
@@ -73,11 +88,13 @@ def test_runs_of_four_minutes_finish_a_release_of_fifteen(crontab: Crontab) -> N
     assert simulation.get("/jobs/j")["state"] == "active"
 
     desk.write(job=None)
-    ran = [crontab.next_run() for _ in range(5)]
+    ran = [crontab.next_run(overlapped=number == 1) for number in range(5)]
     assert [one.code for one in ran] == [3, 3, 3, 0, 0], [one.out for one in ran]
     for one in ran[:3]:
         assert "In progress: out of time; job/j: wait for release" in one.out
     assert "Done. 1 deleted." in ran[3].out
     assert ran[4].out.endswith("No changes. The account matches the manifests.\n")
+    assert [one.code for one in crontab.overlapping] == [5], crontab.overlapping
+    assert "error: 's' is locked: " in crontab.overlapping[0].err
     assert sorted(crontab.releases.values()) == [1, 1, 1]
     assert simulation.request("GET", "/jobs/j").status == 404

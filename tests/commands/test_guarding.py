@@ -30,16 +30,17 @@ def jobs(desk: Desk) -> int:
 def test_a_guard_stops_after_the_whole_plan_was_shown_until_a_commit_consents(desk: Desk) -> None:
     fill(desk)
     empty(desk)
-    stopped = desk.run("apply", str(desk.folder), "--auto-approve")
-    assert stopped.code == 1
+    stopped = desk.run("apply", str(desk.folder), "--auto-approve", "--detailed-exitcode")
+    assert stopped.code == 4
     assert jobs(desk) == 11
+    assert desk.run("apply", str(desk.folder), "--auto-approve").code == 1
     summary = stopped.out.index("Plan: 0 to add, 0 to change, 11 to terminate, 11 to delete.")
     assert stopped.out.index("- job/j9: delete") < summary < stopped.out.index("Apply stops here:")
     assert "  ! deletes: 11 of 12 owned objects would be removed, more than 30 %\n" in stopped.out
     assert "      override: --allow-deletes 11\n" in stopped.out
     assert stopped.err == (
-        "error: 11 of 12 owned objects would be removed, more than 30 % (guards.deletes of the Stack: 30 % and at "
-        "least 10); allow it with --allow-deletes 11\n"
+        "error: 11 of 12 owned objects would be removed, more than 30 % (spec.guards.deletes of the Stack: 30 % and "
+        "at least 10); allow it with --allow-deletes 11\n"
     )
 
     now = datetime.now(UTC)

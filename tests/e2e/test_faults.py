@@ -179,7 +179,7 @@ def test_a_failed_release_keeps_the_job_until_somebody_consents(bench: Any) -> N
     assert set(map(tuple, bench.shared("released.txt").values())) == {("j",)}
     receipts = [
         json.loads(line)
-        for line in next((bench.folder.parent).glob(".local/state/reconciler/stacks/*/s/journal.jsonl"))
+        for line in next((bench.folder.parent).glob(".local/state/reconciler/stacks/*/s/journal/*.jsonl"))
         .read_text("utf-8")
         .splitlines()
     ]

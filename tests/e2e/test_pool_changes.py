@@ -234,7 +234,7 @@ def test_a_formula_that_others_changed_is_drift(bench: Any) -> None:
     emulator.enable_pool_auto_scale("p", {"autoScaleFormula": "$TargetDedicatedNodes = 2"})
     ran = bench.run("plan", str(bench.folder))
     assert "Changed behind our back (drift):" in ran.out
-    assert "why:  drift" in ran.out
+    assert "why: drift" in ran.out
 
 
 def test_nodes_that_go_are_not_said_to_keep_a_start_task(bench: Any) -> None:

@@ -65,14 +65,14 @@ def test_a_stop_says_rule_numbers_setting_and_what_allows_it(world: Any) -> None
     assert guards_text(found) == (
         "Apply stops here:\n"
         "  ! deletes: 10 of 10 owned objects would be removed, more than 30 %\n"
-        "      setting:  guards.deletes of the Stack: 30 % and at least 10\n"
+        "      setting:  spec.guards.deletes of the Stack: 30 % and at least 10\n"
         "      override: --allow-deletes 10\n"
         "      or in Git, under metadata.annotations of the Stack: "
         'reconciler/allow-deletes: "10 until 2026-01-03T00:00:00Z"'
     )
     assert refusal(found) == (
-        "10 of 10 owned objects would be removed, more than 30 % (guards.deletes of the Stack: 30 % and at least 10); "
-        "allow it with --allow-deletes 10"
+        "10 of 10 owned objects would be removed, more than 30 % (spec.guards.deletes of the Stack: 30 % and at least "
+        "10); allow it with --allow-deletes 10"
     )
     (document,) = guards_document(found)
     assert (document["rule"], document["stops"], document["override"]) == ("deletes", True, "--allow-deletes 10")
@@ -150,7 +150,7 @@ def test_what_is_kept_from_an_object_names_its_rule_and_what_allows_it(world: An
     (guard,) = guards(world, world.desired(changed), live)
     assert (guard.rule, guard.stops, guard.addresses) == (Rule.TASK_LOSS, False, ("job/j",))
     assert "it would kill 3 running tasks" in guard.numbers
-    assert guard.setting == "guards.taskLoss of the Stack"
+    assert guard.setting == "spec.guards.taskLoss of the Stack: Ask"
     assert guard.override == "--allow-task-loss job/j"
     assert guard.annotation == 'reconciler/allow-task-loss: "job/j until 2026-01-03T00:00:00Z"'
     assert refusal((guard,)) is None
@@ -226,7 +226,7 @@ def test_what_is_protected_is_skipped_and_called_kept_while_the_rest_goes_on(wor
         (Rule.PREVENT_DESTROY, ("job/gone",), False),
         (Rule.PREVENT_DESTROY, ("job/kept",), False),
     ]
-    assert [guard.setting for guard in found] == ["lifecycle.preventDestroy of the object"] * 2
+    assert [guard.setting for guard in found] == ["lifecycle.preventDestroy of the object: true"] * 2
     assert found[0].numbers == "job/gone is kept, and no manifest declares it"
     assert found[1].numbers.startswith("job/kept: kept: ")
     assert found[1].override == "take the line out of its manifest"
@@ -252,3 +252,12 @@ def test_a_list_that_could_not_be_read_is_one_guard_whatever_it_keeps(world: Any
 
 def test_nothing_at_work_is_nothing_to_say(world: Any) -> None:
     assert guards_text(guards(world, world.desired(world.job()))) == ""
+
+
+def test_of_many_alike_a_few_are_told(world: Any) -> None:
+    wanted = [world.job(f"j{number}") for number in range(12)]
+    found = guards(world, world.desired(*wanted), *(world.live_job(job, stack=None) for job in wanted))
+    text = guards_text(found)
+    assert text.count("! foreign-owner: job/") == 5
+    assert text.endswith("  ! foreign-owner: so are 7 more (--format json has them all)")
+    assert len(guards_document(found)) == 12
