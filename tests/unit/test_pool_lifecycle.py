@@ -182,7 +182,10 @@ def test_a_shrink_without_enough_free_nodes_needs_a_person_and_keeps_none_off(wo
     wanted = world.pool(targetDedicatedNodes=1)
     step = next_step(wanted, live, context)
     assert isinstance(step, Blocked)
-    assert step.reason == "1 node has to go, and only 0 owe no release: job/j on n1, n2; end the jobs first"
+    assert (
+        step.reason
+        == "1 node has to go, and none is free of a release that it owes: job/j on n1, n2; end the jobs first"
+    )
     assert step.consent == "--allow-release-loss job/j"
     step = next_step(wanted, aside(live, "n2"), context)
     assert isinstance(step, Action)
