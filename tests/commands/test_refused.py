@@ -145,11 +145,15 @@ def test_a_schedule_waits_for_a_job_of_its_own_that_a_person_has_to_decide_on(de
 
 
 def test_what_cannot_be_written_down_is_not_done(desk: Any) -> None:
-    desk.write(pool=POOL, job=JOB.replace("{poolId: p}", "{poolId: p}, jobPreparationTask: {commandLine: /bin/true}"))
+    desk.write(
+        pool=POOL,
+        job=JOB.replace("{poolId: p}", "{poolId: p}, jobPreparationTask: {commandLine: /bin/true}")
+        + "lifecycle: {captureLogs: Always}\n",
+    )
     desk.apply()
     desk.simulation.run_until_idle()
     (stack,) = Path("state/reconciler/stacks").glob("*/s")
-    (stack / "receipts").write_text("a file in the place of a folder", "utf-8")
+    (stack / "logs").write_text("a file in the place of a folder", "utf-8")
     desk.write(job=None)
     done = desk.run("apply", "manifests", "--auto-approve", "--no-wait")
     assert done.code == 1
