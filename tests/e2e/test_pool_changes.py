@@ -324,7 +324,7 @@ def test_scale_to_zero_takes_the_nodes_away_and_brings_them_back(bench: Any) -> 
     born, old = there(bench)["creationTime"], set(nodes(bench))
     pool(bench, "taskSlotsPerNode: 2", life="rollout: ScaleToZero")
     ran = applied(bench)
-    assert "road: resize -> wait for its nodes to leave, up to PT15M -> update -> resize" in ran.out
+    assert "road: resize -> wait for its nodes to leave, up to 15 min -> update -> resize" in ran.out
     live = there(bench)
     assert (live["taskSlotsPerNode"], live["creationTime"]) == (2, born)
     assert len(nodes(bench)) == 2
