@@ -5,7 +5,7 @@ Terraform's names where it has them. Names are only ever added within one major 
 ignore those that it does not know. null always stands for "not known" or "none", as the description says.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -188,3 +188,4 @@ class PlanDocument(TypedDict):
     unread: Annotated[dict[str, str], Field(description="Kinds that could not be listed, and why.")]
     guards: Annotated[list[GuardDocument], Field(description="Rules that are at work on the plan.")]
     quotas: Annotated[list[QuotaDocument], Field(description="Those that the Stack names.")]
+    apply: NotRequired[Annotated[dict[str, Any], Field(description="For `reconciler apply FILE` alone.")]]

@@ -29,8 +29,8 @@ from reconciler.render.document import (
 from reconciler.render.guards import guards_document
 from reconciler.render.mask import Mask
 from reconciler.render.text import change_counts, kind_of_change, step_text, why_text
+from reconciler.saved import FORMAT_VERSION, KIND
 
-FORMAT_VERSION: Final = "1.1"
 _Actions = Literal["no-op", "create", "update", "terminate", "delete"]
 _ACTIONS: Final[Mapping[str, list[_Actions]]] = {
     "": ["no-op"],
@@ -42,12 +42,19 @@ _ACTIONS: Final[Mapping[str, list[_Actions]]] = {
 NO_FORECAST: Final = Forecast()
 
 
-def plan_json(plan: Plan, target: str, forecast: Forecast = NO_FORECAST, guards: Sequence[Guard] = ()) -> PlanDocument:
-    """The plan as a mapping: `resource_changes` has every object, `resource_drift` those changed behind our back."""
+def plan_json(
+    plan: Plan,
+    target: str,
+    forecast: Forecast = NO_FORECAST,
+    guards: Sequence[Guard] = (),
+    apply: Mapping[str, Any] | None = None,
+) -> PlanDocument:
+    """The plan as a mapping: `resource_changes` has every object, `resource_drift` those changed behind our back, and
+    `apply` is what `reconciler apply FILE` reads."""
     resources = {key: _resource(plan, entry, forecast) for key, entry in plan.entries.items()}
-    return {
+    document: PlanDocument = {
         "format_version": FORMAT_VERSION,
-        "kind": "Plan",
+        "kind": KIND,
         "target": target,
         "stack": plan.stack,
         "digest": plan.digest,
@@ -64,6 +71,9 @@ def plan_json(plan: Plan, target: str, forecast: Forecast = NO_FORECAST, guards:
         ],
         "guards": guards_document(guards),
     }
+    if apply is not None:
+        document["apply"] = dict(apply)
+    return document
 
 
 def dump(document: Mapping[str, Any]) -> str:

@@ -145,15 +145,11 @@ def test_a_schedule_waits_for_a_job_of_its_own_that_a_person_has_to_decide_on(de
 
 
 def test_what_cannot_be_written_down_is_not_done(desk: Any) -> None:
-    desk.write(
-        pool=POOL,
-        job=JOB.replace("{poolId: p}", "{poolId: p}, jobPreparationTask: {commandLine: /bin/true}")
-        + "lifecycle: {captureLogs: Always}\n",
-    )
+    desk.write(pool=POOL, job=JOB.replace("{poolId: p}", "{poolId: p}, jobPreparationTask: {commandLine: /bin/true}"))
     desk.apply()
     desk.simulation.run_until_idle()
     (stack,) = Path("state/reconciler/stacks").glob("*/s")
-    (stack / "logs").write_text("a file in the place of a folder", "utf-8")
+    (stack / "receipts").symlink_to("nowhere")  # reads as nothing, and takes nothing
     desk.write(job=None)
     done = desk.run("apply", "manifests", "--auto-approve", "--no-wait")
     assert done.code == 1
