@@ -30,6 +30,7 @@ COMMANDS: Final = (
     "history",
     "lock",
     "snapshot",
+    "graph",
     "verify",
     "explain",
     "emulator",

@@ -7,7 +7,7 @@ object tears another's work down. Waiting is not failing, and a pass may be kill
 from reconciler.executor.approval import Approvals, approve
 from reconciler.executor.result import End, Events, Pass, Result, Settings
 from reconciler.executor.run import Run
-from reconciler.executor.snapshot import look, read_results
+from reconciler.executor.snapshot import look, look_ahead, read_results
 
 __all__ = [
     "Approvals",
@@ -19,5 +19,6 @@ __all__ = [
     "Settings",
     "approve",
     "look",
+    "look_ahead",
     "read_results",
 ]
