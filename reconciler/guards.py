@@ -71,9 +71,9 @@ def refusal(guards: tuple[Guard, ...]) -> str | None:
 
 
 def notices(plan: Plan, desired: Desired) -> tuple[str, ...]:
-    """What should be known and needs no consent: consents that have ended, and objects of stacks that may have gone with
-    their Stack: where several were loaded, those of others; where nothing is declared, of any. Whoever gives the folder
-    of one stack knows that an account has more."""
+    """What should be known and needs no consent: consents that have ended, and objects of stacks that may have gone
+    with their Stack: where several were loaded, those of others; where nothing is declared, of any. Whoever gives the
+    folder of one stack knows that an account has more."""
     ended = [
         f"{consent.source}: {consent} ended {consent.until} and counts no longer: take the line out"
         for consent in desired.consents
