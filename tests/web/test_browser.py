@@ -116,12 +116,13 @@ def checked(busy: Stage, browser: Browser, scheme: str, width: int, paths: tuple
     source = axe.script()
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}, "bypass_csp": True}
     with served(busy) as site, opened(browser, **options) as (_, page, _wrong):
+        told = []
         for path in paths:
             page.goto(site.url + path)
             page.evaluate(source)
             found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(done => done.violations)")
-            told = [(one["id"], [node["html"][:160] for node in one["nodes"]][:5]) for one in found]
-            assert told == [], f"{path}, {scheme}, {width} px"
+            told += [(path, one["id"], [node["html"][:160] for node in one["nodes"]][:5]) for one in found]
+        assert told == []
 
 
 @pytest.mark.parametrize(
