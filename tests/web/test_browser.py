@@ -225,6 +225,19 @@ def test_what_happens_is_seen_without_a_reload_and_disturbs_nobody(busy: Stage, 
         assert wrong == []
 
 
+def test_a_plan_that_is_overtaken_while_it_is_read_is_not_swapped_for_another(busy: Stage, browser: Browser) -> None:
+    status = busy.board.statuses["demo"]
+    with served(busy) as site, opened(browser) as (_, page, _wrong):
+        page.goto(f"{site.url}/stacks/demo/plan")
+        page.locator("#live[data-state=on]").wait_for()
+        site.do(lambda: busy.board.publish(replace(status, awaiting="0123456789abcdef")))
+        page.get_by_text("This has changed since the page was loaded.").wait_for()
+        assert page.locator("[name=digest]").input_value() == status.awaiting
+        page.get_by_role("button", name="Approve this plan").click()
+        page.get_by_text("another plan waits by now: 0123456789abcdef").wait_for()
+    assert busy.board.statuses["demo"].awaiting == "0123456789abcdef"
+
+
 def test_an_object_that_comes_is_seen_on_the_page_that_missed_it(busy: Stage, browser: Browser) -> None:
     with served(busy) as site, opened(browser) as (_, page, _wrong):
         page.goto(f"{site.url}/stacks/demo/objects/job/tomorrow")

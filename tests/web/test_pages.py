@@ -94,6 +94,22 @@ async def test_a_job_shows_preparation_and_release_of_every_node(busy: Stage, vi
     assert "ReleaseFailed" in words
 
 
+async def test_of_a_job_that_ends_each_node_says_what_its_release_waits_for(stage: Stage, visit: Visit) -> None:
+    stage.simulation.script(command="clean-up", seconds=600)
+    stage.write(cpu=POOL % ("cpu", 2), j=JOB % ("j", "cpu", 2))
+    await stage.apply()
+    stage.write(j=None)
+    assert stage.simulation.request("POST", "/jobs/j/terminate", {}).status == 202
+    stage.simulation.advance(seconds=30)
+    await stage.look()
+    async with visit(stage) as visitor:
+        page = await visitor.get("/stacks/demo/objects/job/j")
+    grid = page.words[page.words.index("Preparation and release") : page.words.index("Timeline")]
+    assert re.search(r"in cpu ✓ succeeded .*? ↻ running .*? began \d\d:\d\d:\d\dZ, ends by \d\d:\d\d:\d\dZ", grid)
+    assert "wait for release on" in page.words and "up to 15 min" in page.words
+    assert 'class="span release open"' in page.text
+
+
 async def test_the_timeline_has_a_lane_for_each_node_with_what_ran_there(busy: Stage, visit: Visit) -> None:
     async with visit(busy) as visitor:
         page = await visitor.get("/stacks/demo/objects/job/gone")
