@@ -38,11 +38,32 @@ class StoreError(ReconcilerError):
 
 
 class SourceError(ReconcilerError):
-    """The source of the manifests cannot be fetched, or holds what must not be used. What was fetched before stays."""
+    """The source of the manifests cannot be fetched, or holds what must not be used. What was fetched before stays.
+
+    *commit* is the revision that must not be used; empty where none could be read, and a later try may go well.
+    """
+
+    def __init__(self, message: str, *, commit: str = "") -> None:
+        self.commit = commit
+        super().__init__(message)
 
 
 class Locked(ReconcilerError):
-    """Somebody else holds the lock of the stack. The text says who, since when, and how it is broken."""
+    """Somebody else holds the lock of the stack. The text says who, since when, and how it is broken.
+
+    *name* is the lock's; *owner* and *purpose* say who holds it for what, *acquired* and *until* from when to when (ISO
+    8601 UTC, by the store's clock); each empty where it is not known.
+    """
+
+    def __init__(
+        self, text: str, *, name: str = "", owner: str = "", purpose: str = "", acquired: str = "", until: str = ""
+    ) -> None:
+        self.name = name
+        self.owner = owner
+        self.purpose = purpose
+        self.acquired = acquired
+        self.until = until
+        super().__init__(text)
 
 
 class LockLost(ReconcilerError):

@@ -202,6 +202,13 @@ class Run:
     def failed(self) -> bool:
         return self.is_over and (self.result == "failure" or bool(self.exit_code) or self.failure is not None)
 
+    @property
+    def ending(self) -> str:
+        """How a run that is over ended: its exit code, or the service's reason where it has none."""
+        if self.exit_code is not None:
+            return f"exit code {self.exit_code}"
+        return str(self.failure or "ended without exit code")
+
 
 @dataclass(frozen=True, slots=True)
 class NodeRun:

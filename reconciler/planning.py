@@ -4,6 +4,7 @@ A plan is made from desired and observed alone. The road of an object folds `nex
 each action, so what is shown is what will be asked.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -11,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from reconciler import ledger
 from reconciler.diff import Change, FieldChange
-from reconciler.lifecycle import ignoring, runs
+from reconciler.lifecycle import consents, ignoring, runs
 from reconciler.lifecycle import job as job_life
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle import schedule as schedule_life
@@ -19,7 +20,7 @@ from reconciler.lifecycle import tasks as task_life
 from reconciler.lifecycle.job_change import job_diff
 from reconciler.lifecycle.policies import policy_of
 from reconciler.lifecycle.secrets import is_drift
-from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
+from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Rule, Step, Verb, Wait
 from reconciler.lifecycle.wording import counted, few, verb_for
 from reconciler.model.desired import Desired, Key, Kind, Wanted, digest
 from reconciler.model.field import ChangeKind
@@ -35,7 +36,7 @@ from reconciler.observed import (
     tenants_of,
 )
 
-__all__ = ["Entry", "Plan", "leaving_children", "make_plan", "policy_of", "too_much"]
+__all__ = ["Entry", "Plan", "leaving_children", "make_plan", "policy_of"]
 
 L = TypeVar("L", LiveJob, LivePool, LiveSchedule)
 
@@ -101,8 +102,8 @@ class Plan:
     """What brings the account from observed to desired.
 
     *after* names, for each object, those whose step must be Done before it may act. *owned* counts the objects of
-    the account that carry our mark. *unread* kinds could not be listed: of objects that no manifest names nothing is
-    known.
+    the account that carry our mark, and *others* those of other stacks, by their names. *unread* kinds could not be
+    listed: of objects that no manifest names nothing is known. *at* is when the account was looked at, ISO 8601 UTC.
     """
 
     entries: Mapping[Key, Entry]
@@ -110,6 +111,8 @@ class Plan:
     stack: str
     owned: int
     unread: Mapping[Kind, str] = field(default_factory=dict)
+    others: Mapping[str, int] = field(default_factory=dict)
+    at: str = ""
 
     @property
     def has_changes(self) -> bool:
@@ -150,7 +153,8 @@ class Plan:
 def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
     """Decide for every object that is declared or ours."""
     observed = observed.with_children().with_hosts()
-    context = replace(context, now=observed.at, stores=_other_stores(observed, context))
+    context = consents.in_force(desired, observed, context)
+    context = replace(context, stores=_other_stores(observed, context))
     context = replace(context, restores=_restores(desired, observed, context))
     schedules = {
         key: _schedule_entry(desired.objects.get(key), observed.schedules.get(key), context)
@@ -171,9 +175,11 @@ def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
         for key in _keys(Kind.POOL, desired, observed, context)
     }
     entries = {key: _unread(entry, observed) for key, entry in {**pools, **schedules, **jobs}.items()}
-    owned = sum(context.owns(live) for kind in Kind for live in observed.of(kind).values() if not _is_child(live))
+    stacks = Counter(live.mark.stack for live in _alone(observed) if live.mark is not None)
+    owned = stacks.pop(context.stack, 0)
     entries = {key: _needed(entry, entries) for key, entry in entries.items()}
-    return Plan(entries, _order(entries, observed), desired.stack.name, owned, observed.unread)
+    others = dict(sorted(stacks.items()))
+    return Plan(entries, _order(entries, observed), desired.stack.name, owned, observed.unread, others, observed.at)
 
 
 def _keys(kind: Kind, desired: Desired, observed: Observed, context: Context) -> list[Key]:
@@ -197,6 +203,11 @@ def _restores(desired: Desired, observed: Observed, context: Context) -> bool:
     absent = (wanted for key, wanted in desired.objects.items() if key.kind is Kind.JOB and key not in observed.jobs)
     answered = not any(runs.asks_the_ledger(wanted, context) for wanted in absent)
     return bool(context.consents.new_run and context.stores) and Kind.JOB not in observed.unread and answered
+
+
+def _alone(observed: Observed) -> Iterator[Live]:
+    """Every object that goes with no other."""
+    return (live for kind in Kind for live in observed.of(kind).values() if not _is_child(live))
 
 
 def _is_child(live: Live) -> bool:
@@ -253,13 +264,16 @@ def _unread(entry: Entry, observed: Observed) -> Entry:
     """An unreadable listing is never "absent", and without the jobs nobody knows which releases the nodes owe."""
     if Kind.JOB in observed.unread and entry.key.kind is Kind.POOL and (entry.removes or entry.shrinks):
         why = observed.unread[Kind.JOB]
-        return _blocked(entry, f"the jobs could not be listed ({why}), so what its nodes owe is not known")
+        reason = f"the jobs could not be listed ({why}), so what its nodes owe is not known"
+        return _blocked(entry, reason, Rule.PARTIAL_LISTING)
     if Kind.JOB in observed.unread and entry.key.kind is Kind.JOB_SCHEDULE and entry.removes:
         why = observed.unread[Kind.JOB]
-        return _blocked(entry, f"the jobs could not be listed ({why}), so those it made are not known")
+        reason = f"the jobs could not be listed ({why}), so those it made are not known"
+        return _blocked(entry, reason, Rule.PARTIAL_LISTING)
     if entry.key.kind not in observed.unread:
         return entry
-    return _blocked(entry, f"the account's {entry.key.kind}s could not be listed: {observed.unread[entry.key.kind]}")
+    reason = f"the account's {entry.key.kind}s could not be listed: {observed.unread[entry.key.kind]}"
+    return _blocked(entry, reason, Rule.PARTIAL_LISTING)
 
 
 def _needed(entry: Entry, entries: Mapping[Key, Entry]) -> Entry:
@@ -294,8 +308,8 @@ def _leaves(entry: Entry) -> bool:
     return leaving and any(row.name == "poolInfo.poolId" for row in entry.changes)
 
 
-def _blocked(entry: Entry, reason: str) -> Entry:
-    step = Blocked(reason)
+def _blocked(entry: Entry, reason: str, rule: Rule | None = None) -> Entry:
+    step = Blocked(reason, rule=rule)
     return replace(entry, step=step, road=(step,))
 
 
@@ -458,25 +472,3 @@ def _pools_of(entry: Entry) -> set[Key]:
         if named := (spec.get("poolInfo") or {}).get("poolId"):
             pools.add(Key.of(Kind.POOL, named))
     return {pool for pool in pools if pool is not None}
-
-
-def too_much(plan: Plan, desired: Desired, allowed: int | None) -> str | None:
-    """Why a plan must not run without consent: it removes too many objects, or its source is empty.
-
-    More than 30 % of the owned objects and at least 10 of them, or more than the Stack's limit; a source without any
-    object never prunes, nor forgets which jobs ran. None when *allowed* covers it.
-    """
-    removed = sum(entry.removes and entry.parent is None and not entry.expires for entry in plan.entries.values())
-    limit = allowed if allowed is not None else desired.stack.max_deletes
-    if not desired.objects:
-        removed += sum(Verb.FORGET in entry.verbs and not entry.removes for entry in plan.entries.values())
-    if removed == 0 or (limit is not None and removed <= limit):
-        return None
-    consent = f"--allow-deletes {removed}"
-    if not desired.objects:
-        return f"the manifests hold no object at all, and {removed} would be removed; {consent} allows it"
-    if limit is not None:
-        return f"{removed} objects would be removed, and the limit is {limit}; {consent} allows it"
-    if removed >= 10 and removed > 0.3 * plan.owned:
-        return f"{removed} of {plan.owned} owned objects would be removed; {consent} allows it"
-    return None

@@ -1,7 +1,7 @@
 """The protocols through which the core meets the world. `plan` is never given a writer."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from reconciler.ledger import Entry, Evidence, Ledger
@@ -79,8 +79,8 @@ class Clock(Protocol):
 class Journal(Protocol):
     """Where what happened is written down before it can no longer be read."""
 
-    def write(self, event: str, /, **facts: Any) -> None:
-        """Append one event."""
+    async def write(self, event: str, /, **facts: Any) -> None:
+        """Append one event; it is safe when this returns. Raises StoreError."""
 
 
 class StateStore(Protocol):
@@ -110,7 +110,9 @@ class StateStore(Protocol):
 @dataclass(frozen=True, slots=True)
 class Holding:
     """Who holds a lock. *purpose* is the command or role; *acquired* and *renewed* are ISO 8601 UTC; *seconds* is how
-    long it lasts from the last renewal on. *token* tells this holding from any other of the same owner."""
+    long it lasts from the last renewal on. *token* tells this holding from any other of the same owner; it is empty
+    where the holding is somebody else's. *expired*: its time is over by the store's clock, or its process is gone, and
+    whoever asks gets the lock."""
 
     name: str
     owner: str
@@ -118,7 +120,8 @@ class Holding:
     acquired: str
     renewed: str
     seconds: float
-    token: str
+    token: str = field(default="", repr=False)
+    expired: bool = False
 
 
 class Lock(Protocol):
@@ -134,6 +137,9 @@ class Lock(Protocol):
     async def release(self, holding: Holding) -> None:
         """Give it back; nothing happens where it is not ours any more."""
 
+    async def holding(self, name: str) -> Holding | None:
+        """Who holds a lock, or held it until it expired; None where it was given back or never taken."""
+
     async def holdings(self) -> tuple[Holding, ...]:
         """Every lock that is held or has expired without being given back, by name."""
 
@@ -143,20 +149,24 @@ class Lock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """Where manifests are from: a commit, or a folder as it was found (*id* empty then). *at* is ISO 8601 UTC."""
+    """Where manifests are from: a commit, or a folder as it was found (*id* empty then). *at* is ISO 8601 UTC. *note*
+    is what a person should know of how it came (its branch was rewritten), mostly empty."""
 
     id: str
     subject: str = ""
     author: str = ""
     at: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """Manifests on this machine: *path* is a folder or file to load."""
+    """Manifests on this machine: *path* is a folder or file to load. *root* is the folder that stands for the
+    repository: messages read better without it; empty where paths are the user's own."""
 
     path: str
     revision: Revision
+    root: str = ""
 
 
 class Source(Protocol):
@@ -164,3 +174,12 @@ class Source(Protocol):
 
     async def fetch(self) -> Checkout:
         """The newest manifests. Raises SourceError; what was fetched before stays usable."""
+
+    async def keep(self, revision: Revision) -> None:
+        """This one is in force: it stays on the disk, also for the next process, until another one is kept."""
+
+    async def kept(self) -> Checkout | None:
+        """The one that is in force and still as it was checked out, without the network; None where there is none."""
+
+    async def close(self) -> None:
+        """Nothing of it is used any more by this process."""

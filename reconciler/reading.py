@@ -5,9 +5,9 @@ on the screen depends on it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from reconciler.lifecycle import ignoring, job_change, runs
+from reconciler.lifecycle import consents, ignoring, job_change, runs
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle import tasks as task_life
 from reconciler.lifecycle.steps import Context
@@ -34,7 +34,7 @@ class Reading:
 
 def for_decisions(desired: Desired, observed: Observed, context: Context) -> Reading:
     """What `make_plan` needs to know."""
-    context = replace(context, now=observed.at)
+    context = consents.in_force(desired, observed, context)
     wanted_pools = [(ignoring.beside(desired.objects.get(key), pool), pool) for key, pool in observed.pools.items()]
     handled = {pool.key for wanted, pool in wanted_pools if pool_life.needs_nodes(wanted, pool, context)}
     tried = ((pool.key, pool_life.formula_to_try(wanted, pool, context)) for wanted, pool in wanted_pools)

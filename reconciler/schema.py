@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from reconciler.model.document import MANIFESTS
-from reconciler.model.field import ABSENT, SERVICE_CHOSEN, ChangeKind, Compare, OneOf, Paired, Spec, listed
+from reconciler.model.field import ChangeKind, Spec
+from reconciler.model.reference import CHANGES, default_of, limits_of, rule_of, shape_of, type_of
 from reconciler.model.secret import SecretReference
 from reconciler.model.table import Field, table
 
@@ -56,7 +57,7 @@ def _schema(title: str, kinds: list[str]) -> str:
 def _plain(name: str, schema: dict[str, Any], is_sealed: bool) -> dict[str, Any]:
     """A model's schema without what pydantic adds of itself: titles made of field names, and nulls for absent lines.
     Below a sealed field the kinds of change are that field's."""
-    properties = {key: _property(field) for key, field in schema.get("properties", {}).items()}
+    properties = {key: shape_of(field) for key, field in schema.get("properties", {}).items()}
     for key, field in properties.items():
         if is_sealed:
             field.pop("x-change", None)
@@ -98,14 +99,6 @@ def _models_in(annotation: Any) -> Iterator[type[Spec]]:
         yield from _models_in(part)
 
 
-def _property(field: dict[str, Any]) -> dict[str, Any]:
-    arms = [arm for arm in field.get("anyOf", ()) if arm != {"type": "null"}]
-    if len(arms) == 1:
-        noise = ("title", "anyOf", "default")
-        return {**arms[0], **{key: value for key, value in field.items() if key not in noise}}
-    return {key: value for key, value in field.items() if key != "title"}
-
-
 _HEAD = """\
 # Manifest reference
 
@@ -119,17 +112,6 @@ of a live object; an empty cell means the same as for the object that holds it.
 | change | meaning |
 | --- | --- |
 """
-_CHANGES = {
-    ChangeKind.LIVE: "at any time, in place",
-    ChangeKind.RESIZE: "by resizing the pool",
-    ChangeKind.AUTOSCALE: "by switching autoscale on, off or over",
-    ChangeKind.WHEN_EMPTY: "in place, while the pool has no nodes",
-    ChangeKind.WHEN_DISABLED: "in place, while the job is disabled",
-    ChangeKind.ONE_WAY: "in place, in one direction only",
-    ChangeKind.NEXT_RUN: "in place; reaches jobs that the schedule makes later",
-    ChangeKind.NEXT_INCARNATION: "never by itself; used when the object is next created",
-    ChangeKind.FIXED: "only by replacing the object",
-}
 
 
 def _reference() -> str:
@@ -138,7 +120,7 @@ def _reference() -> str:
     found = _types([*roots, SecretReference])
     others = sorted((model for model in found if model not in roots), key=lambda model: model.__name__)
     _, combined = models_json_schema([(model, "validation") for model in found])
-    changes = "".join(f"| `{kind.value}` | {_CHANGES[kind]} |\n" for kind in ChangeKind)
+    changes = "".join(f"| `{kind.value}` | {CHANGES[kind]} |\n" for kind in ChangeKind)
     sections = [_section(model, combined["$defs"], found[model]) for model in (*roots, *others)]
     return "\n".join([_HEAD + changes, *sections])
 
@@ -147,70 +129,23 @@ def _section(model: type[Spec], schemas: dict[str, Any], is_sealed: bool) -> str
     head = "| field | type | default | limits | change | meaning |\n| --- | --- | --- | --- | --- | --- |\n"
     properties = schemas[model.__name__]["properties"]
     rows = [_row(field, properties[name], model, is_sealed) for name, field in table(model).items()]
-    text = f"{' '.join((model.__doc__ or '').split())}{_rule(model)}"
+    rule = f" {rule_of(model)}" if rule_of(model) else ""
+    text = f"{' '.join((model.__doc__ or '').split())}{rule}"
     return f"## {model.__name__}\n\n{text}\n\n{head}{''.join(rows)}"
 
 
-def _rule(model: type[Spec]) -> str:
-    if issubclass(model, OneOf):
-        return f" Exactly one of {listed([f'`{name}`' for name in model.one_of], 'and')} is written."
-    if issubclass(model, Paired):
-        return f" {listed([f'`{name}`' for name in model.pair], 'and')} are written together or not at all."
-    return ""
-
-
 def _row(field: Field, schema: dict[str, Any], model: type[Spec], is_sealed: bool) -> str:
-    shape = _property(schema)
+    shape = shape_of(schema)
     inner = shape["items"] if field.is_list else shape
     name = f"`{field.name}`{' *' if field.required else ''}"
     kind = f"`{field.change.value}`" if field.change and not is_sealed else ""
-    cells = (name, _type(field, inner), _default(field, model), _limits(field, inner), kind, _meaning(field))
+    cells = (name, _type(field, inner), default_of(field, model), limits_of(field, inner), kind, _meaning(field))
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |\n"
 
 
 def _type(field: Field, shape: dict[str, Any]) -> str:
-    if field.below is not None:
-        text = f"[{field.below.__name__}](#{field.below.__name__.lower()})"
-    elif field.choices:
-        text = ", ".join(f"`{choice}`" for choice in field.choices)
-    elif field.compare is Compare.DURATION:
-        text = "duration"
-    elif field.compare is Compare.MOMENT:
-        text = "time"
-    else:
-        names = {"string": "text", "integer": "number", "boolean": "true or false", "object": "mapping"}
-        text = names.get(str(shape.get("type")), f"`{shape['const']}`" if "const" in shape else "value")
-    return f"list of {text}" if field.is_list else text
-
-
-def _default(field: Field, model: type[Spec]) -> str:
-    if field.inherited:
-        return f"from `{field.inherited}`"
-    if field.default == SERVICE_CHOSEN:
-        return "chosen by the service"
-    if field.default == {}:
-        return "made of its defaults"
-    if field.default != ABSENT:
-        return f"`{json.dumps(field.default, ensure_ascii=False)}`"
-    policy = model.model_fields[field.name].default
-    return f"`{json.dumps(policy)}`" if isinstance(policy, bool | int | str) else ""
-
-
-def _limits(field: Field, item: dict[str, Any]) -> str:
-    spans = (("minimum", "maximum", ""), ("minLength", "maxLength", " characters"))
-    found = [_span(item.get(low), item.get(high), unit) for low, high, unit in spans if low in item or high in item]
-    if field.keyed_by:
-        found.append(f"each `{field.keyed_by}` once")
-    if field.when:
-        found.append(f"only with `{field.when[0]}: {str(field.when[1]).lower()}`")
-    return "; ".join(found)
-
-
-def _span(low: int | None, high: int | None, unit: str) -> str:
-    if low is None or high is None:
-        bound = f"at least {low:,}{unit}" if high is None else f"at most {high:,}{unit}"
-        return bound.removesuffix("s") if low == 1 and unit else bound
-    return f"{low:,} to {high:,}{unit}"
+    below = field.below
+    return type_of(field, shape, below=f"[{below.__name__}](#{below.__name__.lower()})" if below else "")
 
 
 def _meaning(field: Field) -> str:

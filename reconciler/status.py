@@ -22,7 +22,6 @@ from reconciler.observed import (
     LiveTask,
     NodeRun,
     Observed,
-    Run,
     short,
 )
 from reconciler.planning import Entry
@@ -211,7 +210,7 @@ def node_problems(job: LiveJob) -> tuple[str, ...]:
         for kind, part in (("preparation", run.preparation), ("release", run.release)):
             if part is not None and part.failed:
                 lines.append(
-                    f"{kind} failed on node {short(run.node)} ({_ended(part)}); "
+                    f"{kind} failed on node {short(run.node)} ({part.ending}); "
                     f"see reconciler logs {job.address} --node {short(run.node)} --task {kind}"
                 )
     return tuple(lines)
@@ -247,8 +246,4 @@ def outcome(run: NodeRun, kind: str) -> str:
         return "not run"
     if not part.is_over:
         return part.state
-    return _ended(part)
-
-
-def _ended(run: Run) -> str:
-    return f"exit code {run.exit_code}" if run.exit_code is not None else str(run.failure or "ended without exit code")
+    return part.ending

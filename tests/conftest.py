@@ -5,10 +5,11 @@ with the command that enables it. Under RECONCILER_REQUIRE_ALL=1 (continuous int
 """
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
+from azurite import Azurite
 
 
 @pytest.hookimpl(wrapper=True)
@@ -27,3 +28,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for report in terminalreporter.getreports("skipped"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         terminalreporter.write_line(f"SKIPPED {report.nodeid}: {str(reason).removeprefix('Skipped: ')}")
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """A storage account of this test process."""
+    running = Azurite(tmp_path_factory.mktemp("azurite"))
+    yield running
+    running.stop()

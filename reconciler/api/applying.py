@@ -1,60 +1,111 @@
 """Running a plan: the journal, the store, the account and the executor put together."""
 
 import asyncio
-import getpass
-import socket
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from reconciler.api.clock import WallClock
 from reconciler.api.happenings import Happening, Telling
+from reconciler.api.keeping import holding, store_of
 from reconciler.api.planned import Planned
-from reconciler.api.target import Snapshot, account, journal_of, store_of
-from reconciler.errors import BatchError, UnsafePlan, UsageError
+from reconciler.api.target import Snapshot, account
+from reconciler.errors import BatchError, ReconcilerError, StoreError, UnsafePlan, UsageError
 from reconciler.executor import Events, Result, Run, Settings, approve, read_results
+from reconciler.model.desired import Kind
 from reconciler.model.document import JobLifecycle
+from reconciler.ports import Journal
+from reconciler.store import Store, this_owner, this_person
 
 
 async def apply(
-    planned: Planned, events: Events | None = None, *, stop: asyncio.Event | None = None, command: str = "apply"
+    planned: Planned,
+    events: Events | None = None,
+    *,
+    stop: asyncio.Event | None = None,
+    command: str = "apply",
+    revision: str = "",
 ) -> Result:
     """Run a plan to its end, and do no more than it shows. Whoever wants to see what happens gives *events*; setting
-    *stop* ends the run cleanly: requests in flight are finished, and a later run goes on.
+    *stop* ends the run cleanly: requests in flight are finished, and a later run goes on. *revision* is the commit that
+    the manifests are of, for the journal.
 
-    The result says how it ended (`Result.end`); what a request met is in it and not raised. Raises UnsafePlan where
-    `Planned.refusal` says so, BatchError when the account cannot be read, StoreError and OSError when it cannot be
-    written down what is about to be done.
+    The lock of the stack is held meanwhile, unless the plan changes nothing; a run that can no longer be sure of it
+    ends by itself. The result says how it ended (`Result.end`); what a request met is in it and not raised. Raises
+    UnsafePlan where `Planned.refusal` says so, Locked where another process changes the stack, BatchError when the
+    account cannot be read, StoreError when it cannot be written down what is about to be done.
     """
     if isinstance(planned.target, Snapshot):
         raise UsageError("a plan against a snapshot cannot be applied: plan against the account")
     if planned.refusal is not None:
         raise UnsafePlan(planned.refusal)
-    options, desired, target, context = planned.options, planned.desired, planned.target, planned.context
-    journal = journal_of(target, desired.stack)
-    if planned.plan.has_changes:
-        journal.write("run", command=command, digest=planned.plan.digest)  # better now than after the first request
-        for key, born in sorted(context.consents.force):
-            who = f"{getpass.getuser()}@{socket.gethostname()}"
-            asked = f"{command} --dangerous-force {key}"
-            journal.write("dangerous-force", object=str(key), born=born, who=who, command=asked)
-    store = store_of(target, desired.stack)
+    told = events if events is not None else Telling(lambda _: None)
+    stack, stop = planned.desired.stack, stop or asyncio.Event()
+    remarks: list[str] = []
+    async with store_of(planned.target, planned.options.store, stack) as store:
+        if not planned.plan.has_changes:
+            return await _run(planned, told, stop, store, store.journal(stack.name))
+        lost: list[str] = []
+
+        def stop_for(why: str) -> None:
+            lost.append(why)
+            stop.set()
+
+        async with holding(store, stack.name, command, stop_for, remarks.append) as lock:
+            journal = store.journal(stack.name, stack.retention, run=secrets.token_hex(4))
+            # Better now than after the first request.
+            facts = {"revision": revision} if revision else {}
+            await journal.write(
+                "run",
+                command=command,
+                who=this_owner(),
+                target=str(planned.target),
+                digest=planned.plan.digest,
+                **facts,
+            )
+            for consent in _consents(planned):
+                await journal.write("consent", **consent, who=this_person(), command=command)
+            try:
+                result = await _run(planned, told, stop, store, journal, lock.check)
+            except ReconcilerError as error:
+                await journal.write("end", end="error", stopped=str(error), failed=[])
+                raise
+            if lost and result.stopped:
+                result = replace(result, stopped=lost[0])
+            await journal.write("end", end=result.end, stopped=result.stopped, failed=sorted(map(str, result.failures)))
+            remarks += await _pruned(store, planned, result)
+    return replace(result, remarks=tuple(remarks))
+
+
+async def _run(
+    planned: Planned,
+    told: Events,
+    stop: asyncio.Event,
+    store: Store,
+    journal: Journal,
+    permit: Callable[[], None] = lambda: None,
+) -> Result:
+    options, desired = planned.options, planned.desired
+    records = store.records(desired.stack.name, desired.stack.retention)
     declared = desired.objects.values()
     if any(isinstance(wanted.lifecycle, JobLifecycle) and wanted.lifecycle.ttlAfterCompletion for wanted in declared):
-        await store.prepare()  # marks name it from the first create on
+        await records.prepare()  # marks name it from the first create on
     settings = Settings(options.parallelism, options.max_duration, work=options.wait)
-    async with account(target) as there:
+    async with account(planned.target, permit) as there:
         run = Run(
             there,
             there,
             WallClock(),
             journal,
-            store,
-            events if events is not None else Telling(lambda _: None),
+            records,
+            told,
             desired,
-            context,
+            planned.context,
             settings,
             approve(planned.plan),
-            stop or asyncio.Event(),
+            stop,
+            permit,
         )
         result = await run.converge()
         try:
@@ -62,6 +113,44 @@ async def apply(
         except BatchError as error:
             return replace(result, unseen=str(error))
     return replace(result, last=replace(result.last, observed=observed))
+
+
+def _consents(planned: Planned) -> Iterator[dict[str, Any]]:
+    """What people agreed to beside the plan, by flag."""
+    options = planned.options
+    for flag, addresses in (
+        ("--allow-release-loss", options.allow_release_loss),
+        ("--allow-release-failure", options.allow_release_failure),
+        ("--allow-task-loss", options.allow_task_loss),
+        ("--allow-new-run", options.allow_new_run),
+        ("--replace", options.replace),
+    ):
+        for address in addresses:
+            yield {"flag": flag, "object": address}
+    for key, born in sorted(planned.context.consents.force):
+        yield {"flag": "--dangerous-force", "object": str(key), "born": born}
+    if options.allow_deletes is not None:
+        yield {"flag": "--allow-deletes", "value": options.allow_deletes}
+    for given in planned.desired.consents:
+        if given.counts_at(planned.plan.at):
+            place = {"source": str(given.source), "until": given.until}
+            yield {"flag": str(given), **({"object": given.address} if given.address else {}), **place}
+
+
+async def _pruned(store: Store, planned: Planned, result: Result) -> list[str]:
+    """Keep receipts and logs within their bounds, if the run wrote some; why that could not be done. What belongs to
+    jobs that are there is told by a list of them."""
+    observed = result.last.observed
+    if Kind.JOB in observed.unread or not any(outcome.action.capture for outcome in result.outcomes):
+        return []
+    stack = planned.desired.stack
+    try:
+        await store.records(stack.name, stack.retention).prune(
+            {(job.key, job.guard.born) for job in observed.jobs.values()}
+        )
+    except StoreError as error:
+        return [str(error)]
+    return []
 
 
 async def events(planned: Planned, *, stop: asyncio.Event | None = None) -> AsyncIterator[Happening]:

@@ -16,7 +16,8 @@ class Options:
     *prune*: remove what is ours and no manifest names. *check_tasks*: compare the tasks of every declared job.
     *replace* and *dangerous_force* are bound to the incarnations that a plan finds. *allow_deletes*: how many objects
     may be removed; None: what the Stack's limits and the guards say. *parallelism*: requests at once. *wait*: until
-    declared tasks have ended. *max_duration*: seconds, None without an end.
+    declared tasks have ended. *max_duration*: seconds, None without an end. *store*: a URL or a folder, which wins over
+    the Stack's.
     """
 
     prune: bool = True
@@ -31,6 +32,7 @@ class Options:
     parallelism: int = 10
     wait: bool = True
     max_duration: float | None = None
+    store: str | None = None
 
     def but(self, **changes: Any) -> Self:
         """The same with some of them changed."""

@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from reconciler.api.addresses import key_of
+from reconciler.api.keeping import store_of
 from reconciler.api.options import DEFAULTS, Options
-from reconciler.api.target import Snapshot, Target, account, signed_by, store_of
+from reconciler.api.target import Snapshot, Target, account, signed_by
 from reconciler.errors import UsageError
 from reconciler.executor import look
+from reconciler.guards import Guard, guards_of, notices, refusal
 from reconciler.lifecycle.steps import Context, Wait
 from reconciler.model.desired import Desired, Key, Kind
 from reconciler.observed import LiveJob, Observed
-from reconciler.planning import Plan, make_plan, policy_of, too_much
+from reconciler.planning import Plan, make_plan, policy_of
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,18 @@ class Planned:
     @property
     def refusal(self) -> str | None:
         """Why this plan must not run without consent; None when nothing is in the way. `destroy` is its own consent."""
-        return None if self.is_removal else too_much(self.plan, self.desired, self.options.allow_deletes)
+        return refusal(self.guards)
+
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        """What stops the plan, and what keeps single objects as they are."""
+        found = guards_of(self.plan, self.desired, allow_deletes=self.options.allow_deletes)
+        return tuple(guard for guard in found if not (self.is_removal and guard.stops))
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What should be known besides: consents that have ended, objects of other stacks."""
+        return notices(self.plan, self.desired)
 
     @property
     def is_removal(self) -> bool:
@@ -86,7 +99,8 @@ async def _look(
     """The account, and the context with all that is bound to what was seen."""
     async with account(target) as there:
         observed = await look(there, desired, context, watch=False)
-        context = replace(context, ledger=await store_of(target, desired.stack).ledger())
+        async with store_of(target, options.store, desired.stack) as store:
+            context = replace(context, ledger=await store.records(desired.stack.name).ledger())
         if options.replace or options.dangerous_force:
             context = _bind_replace(options, context, observed, desired.objects)
             context = _bind_force(options, context, observed)

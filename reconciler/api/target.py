@@ -1,7 +1,7 @@
 """Which account is meant, and the way to it."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from reconciler.errors import TargetError
 from reconciler.model.desired import Desired, Stack
-from reconciler.store import FolderJournal, FolderStore, state_directory
+from reconciler.store import state_directory
 
 if TYPE_CHECKING:
     from reconciler.azure import Account
@@ -134,8 +134,8 @@ def emulator_directory(environment: Mapping[str, str]) -> Path:
 
 
 @asynccontextmanager
-async def account(target: Target | Snapshot) -> "AsyncIterator[Account]":
-    """The account behind a target."""
+async def account(target: Target | Snapshot, permit: Callable[[], None] | None = None) -> "AsyncIterator[Account]":
+    """The account behind a target. *permit* is asked before each request that may change it."""
     import logging
 
     if isinstance(target, Snapshot):
@@ -149,16 +149,5 @@ async def account(target: Target | Snapshot) -> "AsyncIterator[Account]":
     logging.getLogger("azure").addHandler(logging.NullHandler())  # its warnings come back as our errors
 
     proxies = any(os.environ.get(name) for name in PROXIES) and not target.local
-    async with connect(target.endpoint, target.account, target.key, use_proxies=proxies) as there:
+    async with connect(target.endpoint, target.account, target.key, use_proxies=proxies, permit=permit) as there:
         yield there
-
-
-def store_of(target: Target | Snapshot, stack: Stack) -> FolderStore:
-    """Where the runs of a stack are remembered."""
-    endpoint = str(target.content["endpoint"]) if isinstance(target, Snapshot) else target.endpoint
-    return FolderStore(state_directory(os.environ), endpoint, stack.name)
-
-
-def journal_of(target: Target, stack: Stack) -> FolderJournal:
-    """Where it is written down what was done to a stack."""
-    return FolderJournal(state_directory(os.environ), target.endpoint, stack.name)

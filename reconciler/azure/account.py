@@ -5,10 +5,11 @@ import base64
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import orjson
 from azure.batch.aio import BatchClient
@@ -77,6 +78,19 @@ class _ReadErrorBodies(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
             await response.http_response.read()
 
 
+class _AskFirst(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
+    """Sends nothing that may change the account unless it is permitted at that moment."""
+
+    def __init__(self, permit: Callable[[], None]) -> None:
+        self._permit = permit
+
+    def on_request(self, request: PipelineRequest[HttpRequest]) -> None:
+        """Also called for what the SDK sends again."""
+        asks = urlsplit(request.http_request.url).path.endswith("/evaluateautoscale")
+        if request.http_request.method not in ("GET", "HEAD") and not asks:
+            self._permit()
+
+
 class Account:
     """One Batch account: BatchReader and BatchWriter. *nonce* makes the words by which a create of ours is known.
 
@@ -105,6 +119,8 @@ class Account:
         self.endpoint = endpoint
         self._nonce = nonce or (lambda: secrets.token_hex(8))
         self._date: str | None = None
+        self._call = ""
+        """The action of which a request is part: all of them stand under one id in the service's logs."""
 
     # Reading
 
@@ -228,6 +244,11 @@ class Account:
 
     async def send(self, key: Key, name: str, action: Action) -> None:
         """Carry out one action. Returning means the service accepted it."""
+        naming = copy(self)
+        naming._call = action.call
+        await naming._carry_out(key, name, action)
+
+    async def _carry_out(self, key: Key, name: str, action: Action) -> None:
         what = f"{action.verb} {key.kind}/{name}"
         path = f"/{key.kind}s/{_quote(name)}"
         match action.verb:
@@ -456,6 +477,8 @@ class Account:
         guard: Guard | None,
     ) -> HttpRequest:
         headers = {"Accept": "application/json"}
+        if self._call:
+            headers["client-request-id"] = self._call
         if guard is not None:
             headers["If-Match"] = f'"{guard.etag}"'
         content = None
@@ -481,15 +504,17 @@ async def connect(
     use_proxies: bool,
     transport: AsyncHttpTransport[HttpRequest, AsyncHttpResponse] | None = None,
     nonce: Callable[[], str] | None = None,
+    permit: Callable[[], None] | None = None,
 ) -> AsyncIterator[Account]:
     """An account, by shared key or, without one, by whatever `DefaultAzureCredential` finds.
 
     *use_proxies*: look for proxy settings in the environment; it costs half of every request, so it is asked for
     only where such variables are set. *transport* takes the place of the network, and *nonce* that of chance, where
-    every run has to be the same.
+    every run has to be the same. *permit* is asked before everything that may change the account goes out, each try of
+    it: what it raises is raised instead.
     """
     policies: dict[str, Any] = {
-        "per_retry_policies": [_ReadErrorBodies()],
+        "per_retry_policies": [_ReadErrorBodies(), *([_AskFirst(permit)] if permit is not None else [])],
         "retry_policy": _Retry(retry_total=4, retry_backoff_factor=0.4, retry_backoff_max=LONGEST_SLEEP),
         "connection_timeout": 10,
         "read_timeout": 60,

@@ -4,6 +4,7 @@ Classified by the service's own code first: with an ETag sent the SDK raises one
 a bare 409 may be a taken id, a finished job or a pool being resized.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ import orjson
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.core.rest import AsyncHttpResponse
 
+from reconciler.azure import identity
 from reconciler.errors import BatchError, Denied, Missing, Moved, Rejected, Transient
 
 DENIED: Final = frozenset(
@@ -60,9 +62,14 @@ def translated(what: str, endpoint: str) -> Iterator[None]:
         yield
     except HttpResponseError as error:
         if isinstance(error, ClientAuthenticationError) and error.response is None:  # no token was found to send
-            raise Denied(what, f"no credential was accepted: {_first_line(error.message)}") from error
+            raise Denied(what, identity.no_token(error.message, os.environ)) from error
         raise _refusal(what, error) from error
     except AzureError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in error.message:
+            trust = "name the file of its authority in SSL_CERT_FILE, if you trust it"
+            raise Denied(
+                what, f"the certificate of {endpoint} is signed by nobody who is known here: {trust}"
+            ) from error
         raise Transient(what, f"no answer from {endpoint}: {_first_line(error.message)}") from error
 
 
@@ -84,8 +91,11 @@ def _refusal(what: str, error: HttpResponseError) -> BatchError:
     body = _error_body(response)
     code = str(body.get("code", ""))
     message = _message(body) or _first_line(error.reason or error.message)
+    scheme = response.request.headers.get("Authorization", "").partition(" ")[0] if response is not None else ""
     if code == "AuthenticationFailed":
-        message = f"the key or token does not fit this account ({message})"
+        message = f"{identity.refused(scheme, _details(body))} ({message})"
+    elif status == 403 and scheme.lower() == "bearer" and code != "AccountIsDisabled":
+        message = f"{message}; {identity.ROLES}"
     request_id = headers.get("request-id", "")
     kind = kind_of(status, code)
     refusal = kind(what, message, status=status, code=code, request_id=request_id)
@@ -129,6 +139,11 @@ def _message(body: Mapping[str, Any]) -> str:
         if isinstance(item, dict) and item.get("key") not in UNTOLD
     ]
     return " ".join([text, f"({'; '.join(details)})" if details else ""]).strip()
+
+
+def _details(body: Mapping[str, Any]) -> Iterator[str]:
+    """Every detail of a refusal; to be looked at, and not shown."""
+    return (str(item.get("value")) for item in body.get("values") or () if isinstance(item, dict))
 
 
 def _first_line(text: str) -> str:

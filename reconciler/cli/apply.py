@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.options import add_decisions, add_execution, add_output, add_paths, add_target
+from reconciler.cli.options import add_decisions, add_execution, add_output, add_paths, add_store, add_target
 
 if TYPE_CHECKING:
     from reconciler.model.desired import Desired
@@ -16,6 +16,7 @@ def add(commands: Any) -> None:
     add_decisions(parser)
     add_execution(parser)
     add_target(parser)
+    add_store(parser)
     add_output(parser)
     parser.set_defaults(run=run)
 
@@ -28,13 +29,15 @@ def run(arguments: argparse.Namespace) -> int:
     for given, what in ((arguments.replace, "--replace"), (arguments.dangerous_force, "--dangerous-force")):
         if given:
             the_only(stacks, what)
-    return each(stacks, lambda desired, which: _apply(arguments, desired, which))
+    detailed = arguments.detailed_exitcode
+    return each(stacks, lambda desired, which: _apply(arguments, desired, which), detailed=detailed)
 
 
 def _apply(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
     """Plan, ask, run. The question is asked between two event loops, so that Ctrl-C ends it as anywhere."""
     import asyncio
 
+    from reconciler.api.keeping import check_free
     from reconciler.api.planned import plan
     from reconciler.cli.running import ask, converge, opening, report, show_plan
     from reconciler.cli.stack import options_of, target_of
@@ -42,7 +45,9 @@ def _apply(arguments: argparse.Namespace, desired: "Desired", which: str) -> int
 
     target = target_of(arguments, desired.stack)
     opening(arguments, target, which)
-    planned = asyncio.run(plan(desired, target, options_of(arguments)))
+    options = options_of(arguments)
+    asyncio.run(check_free(target, options.store, desired.stack))
+    planned = asyncio.run(plan(desired, target, options))
     show_plan(arguments, planned)
     if planned.refusal is not None:
         raise UnsafePlan(planned.refusal)

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.options import add_decisions, add_execution, add_output, add_paths, add_target
+from reconciler.cli.options import add_decisions, add_execution, add_output, add_paths, add_store, add_target
 
 if TYPE_CHECKING:
     from reconciler.model.desired import Desired, Key
@@ -17,6 +17,7 @@ def add(commands: Any) -> None:
     add_decisions(parser, prune=False)
     add_execution(parser, deletes=False)
     add_target(parser)
+    add_store(parser)
     add_output(parser)
     parser.set_defaults(run=run)
 
@@ -28,20 +29,24 @@ def run(arguments: argparse.Namespace) -> int:
     stacks = load_manifests(arguments)
     if arguments.dangerous_force:
         the_only(stacks, "--dangerous-force")
-    return each(stacks, lambda declared, which: _destroy(arguments, declared, which))
+    detailed = arguments.detailed_exitcode
+    return each(stacks, lambda declared, which: _destroy(arguments, declared, which), detailed=detailed)
 
 
 def _destroy(arguments: argparse.Namespace, declared: "Desired", which: str) -> int:
     """Plan, ask for each object, run."""
     import asyncio
 
+    from reconciler.api.keeping import check_free
     from reconciler.api.planned import plan_removal
     from reconciler.cli.running import converge, opening, report, show_plan
     from reconciler.cli.stack import options_of, target_of
 
     target = target_of(arguments, declared.stack)
     opening(arguments, target, which)
-    planned = asyncio.run(plan_removal(declared, target, options_of(arguments)))
+    options = options_of(arguments)
+    asyncio.run(check_free(target, options.store, declared.stack))
+    planned = asyncio.run(plan_removal(declared, target, options))
     for key, wanted in declared.objects.items():
         live = planned.observed.get(key)
         if live is not None and not planned.context.owns(live):

@@ -84,12 +84,14 @@ def _address(text: str) -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Start, stop, ask, forget."""
     from reconciler.api.target import emulator_directory
+    from reconciler.cli.texts import check_folder
     from reconciler.emulator import control
     from reconciler.errors import TargetError
 
     if arguments.action == "switches":
         return _list_switches(arguments.format)
     state = Path(arguments.state) if arguments.state else emulator_directory(os.environ)
+    check_folder("--state", state)
     try:
         match arguments.action:
             case "start":

@@ -1,7 +1,7 @@
 """Parse, run, and turn what happened into an exit code.
 
 0 done or no changes; 1 error; 64 the manifests or the command line are wrong. With --detailed-exitcode also: plan 2
-changes; apply and destroy 3 in progress and safe to run again, 4 blocked, 6 partly failed.
+changes; apply and destroy 3 in progress and safe to run again, 4 blocked, 5 locked, 6 partly failed.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from reconciler import __version__
 EXIT_ERROR: Final = 1
 EXIT_USAGE: Final = 64
 COMMANDS: Final = (
+    "init",
     "validate",
     "plan",
     "apply",
@@ -26,8 +27,11 @@ COMMANDS: Final = (
     "logs",
     "importing",
     "marks",
+    "history",
+    "lock",
     "snapshot",
     "verify",
+    "explain",
     "emulator",
 )
 """Modules, one for each command."""
@@ -49,6 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="reconciler",
         description="Keeps an Azure Batch account equal to a folder of YAML manifests.",
+        epilog="Begin with `reconciler init`. `reconciler COMMAND --help` says what a command does and takes. Where no "
+        "account is configured, commands use a local emulator, which they start.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -60,7 +66,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is the answer."""
     _prepare_streams()
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help(sys.stderr)
+        return EXIT_USAGE
+    arguments = parser.parse_args(argv)
     from reconciler.errors import ManifestErrors, ReconcilerError, UsageError
 
     try:
@@ -78,7 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         return _say(arguments, f"error: {error}", EXIT_USAGE)
     except ReconcilerError as error:
-        return _say(arguments, f"error: {error}", EXIT_ERROR)
+        from reconciler.cli.stack import code_of
+
+        detailed = getattr(arguments, "detailed_exitcode", False)
+        return _say(arguments, f"error: {error}", code_of(error, detailed=detailed))
     except OSError as error:
         text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         return _say(arguments, f"error: {text}", EXIT_ERROR)

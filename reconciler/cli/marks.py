@@ -6,16 +6,34 @@ leaves the objects as they are. Both change the mark and nothing else, show what
 
 import argparse
 import asyncio
+import sys
+import uuid
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.options import add_output, add_target, add_variables
+from reconciler.cli.options import add_output, add_store, add_target, add_variables
 
 if TYPE_CHECKING:
     from reconciler.api.target import Target
+    from reconciler.azure import Account
     from reconciler.lifecycle.steps import Action
-    from reconciler.model.desired import Desired, Key
+    from reconciler.model.desired import Desired, Key, Retention, Stack
     from reconciler.observed import Live
     from reconciler.planning import Entry
+    from reconciler.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The change of one object's mark."""
+
+    stack: str
+    live: "Live"
+    action: "Action"
+
+    @classmethod
+    def of(cls, stack: str, live: "Live", action: "Action") -> "_Step":
+        return cls(stack, live, replace(action, call=str(uuid.uuid4())))
 
 
 def add(commands: Any) -> None:
@@ -47,6 +65,7 @@ def add(commands: Any) -> None:
     for parser in (adopting, orphaning):
         parser.add_argument("--auto-approve", action="store_true", help="ask no question")
         add_target(parser)
+        add_store(parser)
         add_output(parser)
 
 
@@ -81,13 +100,13 @@ async def _adopt(arguments: argparse.Namespace, desired: "Desired", keys: "list[
     async with account(target) as there:
         observed = await look(there, desired, context, watch=False)
         plan = make_plan(desired, observed, context)
-        steps: list[tuple[Entry, Action]] = []
+        steps: list[_Step] = []
         refused = False
         for key in keys:
             entry = plan.entries[key]
             match entry.step:
-                case Action(verb=Verb.ADOPT) as step:
-                    steps.append((entry, step))
+                case Action(verb=Verb.ADOPT) as step if entry.live is not None:
+                    steps.append(_Step.of(desired.stack.name, entry.live, step))
                     print(f"  ~ {entry.address}: adopt into stack '{desired.stack.name}'  ({_source(entry)})")
                     if len(entry.actions) > 1:
                         print(f"      afterwards apply would: {road_text(entry.road[1:])}")
@@ -100,7 +119,7 @@ async def _adopt(arguments: argparse.Namespace, desired: "Desired", keys: "list[
                     said = "there is no such object" if entry.live is None else "it belongs to the stack already"
                     refused = refused or entry.live is None
                     print(f"  {'!' if entry.live is None else ' '} {entry.address}: {said}")
-        return await _carry_out(arguments, there, target, desired.stack.name, steps, "adopted", refused=refused)
+        return await _carry_out(arguments, there, target, steps, desired.stack, refused=refused)
 
 
 def _source(entry: "Entry") -> str:
@@ -131,9 +150,8 @@ async def _orphan(arguments: argparse.Namespace, keys: "list[Key]", target: "Tar
         for kind in Kind:
             if any(key.kind is kind for key in keys):
                 listed(observed, kind)
-        steps: list[tuple[Live, Action]] = []
+        steps: list[_Step] = []
         refused = False
-        stacks = set()
         for key, address in zip(keys, arguments.addresses, strict=True):
             live = observed.get(key)
             if live is None or live.mark is None:
@@ -147,31 +165,26 @@ async def _orphan(arguments: argparse.Namespace, keys: "list[Key]", target: "Tar
                 continue
             step = step_of(live, "asked for by orphan")
             if isinstance(step, Action):
-                stacks.add(live.mark.stack)
-                steps.append((live, step))
+                steps.append(_Step.of(live.mark.stack, live, step))
                 print(f"  ~ {live.address}: take off the mark of stack '{live.mark.stack}'; nothing else changes")
             else:
                 refused = True
                 print(f"  ! {step.reason}")
-        name = stacks.pop() if len(stacks) == 1 else "default"
-        return await _carry_out(arguments, there, target, name, steps, "orphaned", refused=refused)
+        return await _carry_out(arguments, there, target, steps, None, refused=refused)
 
 
 async def _carry_out(
     arguments: argparse.Namespace,
-    there: Any,
+    there: "Account",
     target: "Target",
-    stack: str,
-    steps: "list[tuple[Any, Action]]",
-    done: str,
+    steps: "list[_Step]",
+    declared: "Stack | None",
     *,
     refused: bool,
 ) -> int:
     """Ask, send, write down. One that is refused leaves the others alone, and is told before anything is sent."""
-    import os
-
+    from reconciler.api.keeping import store_of
     from reconciler.cli.running import ask
-    from reconciler.store import FolderJournal, state_directory
 
     if refused or not steps:
         print("\nNothing was changed.")
@@ -179,10 +192,48 @@ async def _carry_out(
     if not arguments.auto_approve and not ask(f"\nChange {len(steps)} marks? Only 'yes' is accepted: "):
         print("Nothing was changed.")
         return 1
-    journal = FolderJournal(state_directory(os.environ), target.endpoint, stack)
-    for thing, action in steps:
-        live = getattr(thing, "live", thing)
-        await there.send(live.key, live.name, action)
-        journal.write("action", object=live.address, verb=action.verb, reason=action.reason, error=None)
-        print(f"{live.address}: {done}")
+    async with store_of(target, arguments.store, declared) as store:
+        for stack in sorted({step.stack for step in steps}):
+            retention = declared.retention if declared is not None else None
+            mine = [step for step in steps if step.stack == stack]
+            await _mark(arguments.command, there, store, stack, retention, target, mine)
     return 0
+
+
+async def _mark(
+    command: str,
+    there: "Account",
+    store: "Store",
+    stack: str,
+    retention: "Retention | None",
+    target: "Target",
+    steps: "list[_Step]",
+) -> None:
+    """Change the marks of one stack's objects, under its lock."""
+    import secrets
+
+    from reconciler.api.keeping import holding
+    from reconciler.errors import BatchError
+    from reconciler.store import this_owner
+
+    async with holding(store, stack, command, _complain, _complain) as lock:
+        journal = store.journal(stack, retention, run=secrets.token_hex(4))
+        await journal.write("run", command=command, who=this_owner(), target=str(target), digest="")
+        for step in steps:
+            lock.check()
+            said = None
+            try:
+                await there.send(step.live.key, step.live.name, step.action)
+            except BatchError as error:
+                said = str(error)
+                raise
+            finally:
+                verb, reason, call = step.action.verb, step.action.reason, step.action.call
+                address = step.live.address
+                await journal.write("action", object=address, verb=verb, reason=reason, request=call, error=said)
+            print(f"{address}: {command}ed")
+        await journal.write("end", end="settled", stopped="", failed=[])
+
+
+def _complain(why: str) -> None:
+    print(f"! {why}", file=sys.stderr)

@@ -32,6 +32,16 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--account", metavar="NAME", help="name of the Batch account (AZURE_BATCH_ACCOUNT)")
 
 
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Where what is kept of stacks is."""
+    parser.add_argument(
+        "--store",
+        metavar="URL|DIR",
+        help="where ledger, receipts, journal and lock are kept: https://ACCOUNT.blob.core.windows.net/CONTAINER or a "
+        "folder; default: what the Stack says, else a folder of the user's",
+    )
+
+
 def add_output(parser: argparse.ArgumentParser) -> None:
     """How things are shown."""
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
@@ -117,7 +127,9 @@ def add_execution(parser: argparse.ArgumentParser, *, deletes: bool = True) -> N
             "--allow-deletes", metavar="N", type=_count, help="objects that may be removed without a guard"
         )
     parser.add_argument(
-        "--detailed-exitcode", action="store_true", help="3 in progress, 4 blocked, 6 partly failed instead of 1"
+        "--detailed-exitcode",
+        action="store_true",
+        help="3 in progress, 4 blocked, 5 locked, 6 partly failed instead of 1",
     )
 
 

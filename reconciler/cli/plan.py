@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.options import add_decisions, add_output, add_paths, add_target
+from reconciler.cli.options import add_decisions, add_output, add_paths, add_store, add_target
 
 if TYPE_CHECKING:
     from reconciler.model.desired import Desired
@@ -23,6 +23,7 @@ def add(commands: Any) -> None:
     )
     add_decisions(parser)
     add_target(parser)
+    add_store(parser)
     add_output(parser)
     parser.set_defaults(run=run)
 
@@ -49,6 +50,7 @@ def _plan(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
     from reconciler.api.planned import plan
     from reconciler.cli.show import painter
     from reconciler.cli.stack import load_snapshot, options_of, target_of
+    from reconciler.render.guards import guards_text
     from reconciler.render.json import plan_json
     from reconciler.render.text import plan_text
 
@@ -58,9 +60,11 @@ def _plan(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
     planned = asyncio.run(plan(desired, target, options_of(arguments)))
     made = planned.plan
     if arguments.format == "json":
-        print(plan_json(made, str(target)))
+        print(plan_json(made, str(target), planned.guards))
     else:
-        print("\n" + plan_text(made, painter(arguments)))
-        if planned.refusal is not None:
-            print(f"\nApply would stop here: {planned.refusal}.")
-    return 2 if arguments.detailed_exitcode and (made.has_changes or made.blocked or made.unread) else 0
+        paint = painter(arguments)
+        print("\n" + plan_text(made, paint))
+        if guarded := guards_text(planned.guards, planned.notices, paint):
+            print(f"\n{guarded}")
+    differs = made.has_changes or made.blocked or made.unread or planned.refusal is not None
+    return 2 if arguments.detailed_exitcode and differs else 0

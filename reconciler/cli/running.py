@@ -15,15 +15,17 @@ from reconciler.api.happenings import Happening, Telling
 from reconciler.api.planned import Planned
 from reconciler.api.target import Snapshot, Target
 from reconciler.cli.show import Progressing, painter, singular
+from reconciler.cli.stack import BLOCKED
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.executor import End, Result
 from reconciler.lifecycle.steps import Action, Verb
 from reconciler.model.desired import Desired
+from reconciler.render.guards import guards_text
 from reconciler.render.json import plan_json
 from reconciler.render.text import plan_text, summary
 from reconciler.status import problems, progress
 
-IN_PROGRESS, BLOCKED, PARTLY_FAILED = 3, 4, 6
+IN_PROGRESS, PARTLY_FAILED = 3, 6
 COUNTED = {
     Verb.CREATE: "created",
     Verb.UPDATE: "updated",
@@ -60,10 +62,13 @@ def opening(arguments: argparse.Namespace, target: Target | Snapshot, which: str
 def show_plan(arguments: argparse.Namespace, planned: Planned) -> None:
     """The whole plan, before anything is asked or stopped."""
     if arguments.format == "json":
-        document = json.loads(plan_json(planned.plan, str(planned.target)))
+        document = json.loads(plan_json(planned.plan, str(planned.target), planned.guards))
         print(json.dumps(Happening("Planned", "", summary(planned.plan), {"plan": document}).content()), flush=True)
     else:
-        print(plan_text(planned.plan, painter(arguments)), flush=True)
+        paint = painter(arguments)
+        print(plan_text(planned.plan, paint), flush=True)
+        if guarded := guards_text(planned.guards, planned.notices, paint):
+            print(f"\n{guarded}", flush=True)
 
 
 def ask(question: str) -> bool:
@@ -97,6 +102,8 @@ async def converge(arguments: argparse.Namespace, planned: Planned) -> Result:
                 signal.signal(number, _end_at_once)
     if result.unseen:
         print(f"! the results of the tasks could not be read: {result.unseen}", file=sys.stderr)
+    for remark in result.remarks:
+        print(f"! {remark}", file=sys.stderr)
     return result
 
 

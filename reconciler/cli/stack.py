@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reconciler.errors import ReconcilerError, UsageError
+from reconciler.errors import Locked, ReconcilerError, UnsafePlan, UsageError
 
 if TYPE_CHECKING:
     from reconciler.api.options import Options
     from reconciler.api.target import Snapshot, Target
     from reconciler.model.desired import Desired, Stack
 
+BLOCKED, LOCKED = 4, 5
+"""Exit codes for --detailed-exitcode: a person must act; somebody else changes the stack, and nothing was sent."""
 WORST = (64, 1, 6, 5, 4, 3, 2, 0)
 """Exit codes, the worst first."""
 
@@ -66,7 +68,14 @@ def the_only(stacks: "tuple[Desired, ...]", what: str) -> "Desired":
     return stacks[0]
 
 
-def each(stacks: "tuple[Desired, ...]", work: "Callable[[Desired, str], int]") -> int:
+def code_of(error: ReconcilerError, *, detailed: bool) -> int:
+    """The exit code for a command that an error ended."""
+    if not detailed:
+        return 1
+    return LOCKED if isinstance(error, Locked) else BLOCKED if isinstance(error, UnsafePlan) else 1
+
+
+def each(stacks: "tuple[Desired, ...]", work: "Callable[[Desired, str], int]", *, detailed: bool = False) -> int:
     """Do the work for each stack, whatever becomes of the others; the worst exit code. The work gets what to say behind
     the target: which stack it is, where there are several."""
     if len(stacks) == 1:
@@ -80,7 +89,7 @@ def each(stacks: "tuple[Desired, ...]", work: "Callable[[Desired, str], int]") -
         except ReconcilerError as error:
             sys.stdout.flush()
             print(f"error: stack '{desired.stack.name}': {error}", file=sys.stderr, flush=True)
-            codes.append(1)
+            codes.append(code_of(error, detailed=detailed))
     return min(codes, key=WORST.index)
 
 

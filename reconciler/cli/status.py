@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.options import add_output, add_target, add_variables
+from reconciler.cli.options import add_output, add_store, add_target, add_variables
 
 if TYPE_CHECKING:
     from reconciler.api.target import Target
@@ -21,6 +21,7 @@ def add(commands: Any) -> None:
     parser.add_argument("paths", metavar="PATH|ADDR", nargs="*", help="manifests, or one address such as job/NAME")
     add_variables(parser)
     add_target(parser)
+    add_store(parser)
     add_output(parser)
     parser.set_defaults(run=run)
 
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from reconciler.cli.stack import each, load_manifests, target_of
     from reconciler.errors import UsageError
 
-    addresses = [text for text in arguments.paths if _is_address(text)]
+    addresses = [text for text in arguments.paths if is_address(text)]
     if addresses and len(arguments.paths) > 1:
         raise UsageError("expected one address such as job/NAME, or manifests")
 
@@ -41,12 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
         target = target_of(arguments, desired.stack if desired else None)
         desired = signed_by(target, desired) if desired else None
         print(f"Target: {target}{which}\n")
-        return asyncio.run(_status(desired, addresses[0] if addresses else None, target))
+        return asyncio.run(_status(desired, addresses[0] if addresses else None, target, arguments.store))
 
     return each(load_manifests(arguments), show) if arguments.paths and not addresses else show(None, "")
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
     """Whether this is an address and no path. Raises UsageError for what is neither, but looks like one of them."""
     from reconciler.api.addresses import KINDS, near_address
     from reconciler.errors import UsageError
@@ -63,21 +64,22 @@ def _is_address(text: str) -> bool:
     raise UsageError(f"expected manifests, or an address ({KINDS}), {found}")
 
 
-async def _status(desired: "Desired | None", address: str | None, target: "Target") -> int:
+async def _status(desired: "Desired | None", address: str | None, target: "Target", given: str | None) -> int:
     from reconciler.api.target import account
 
     async with account(target) as there:
         if address is not None:
             kind, name = address.split("/", 1)
-            shows = {"pool": _pool, "job": _job, "jobschedule": _schedule}
-            return await shows[kind](there, name, target)
-        return await (_manifests(there, desired, target) if desired is not None else _marked(there))
+            if kind == "job":
+                return await _job(there, name, target, given)
+            return await (_pool if kind == "pool" else _schedule)(there, name)
+        return await (_manifests(there, desired, target, given) if desired is not None else _marked(there))
 
 
-async def _manifests(there: "Account", desired: "Desired", target: "Target") -> int:
+async def _manifests(there: "Account", desired: "Desired", target: "Target", given: str | None) -> int:
     from dataclasses import replace
 
-    from reconciler.api.target import store_of
+    from reconciler.api.keeping import store_of
     from reconciler.executor import look, read_results
     from reconciler.lifecycle.steps import Context, Done
     from reconciler.planning import make_plan
@@ -85,7 +87,8 @@ async def _manifests(there: "Account", desired: "Desired", target: "Target") -> 
 
     context = Context(desired.stack.name, desired.stack.prunes)
     observed = await look(there, desired, context, watch=False)
-    context = replace(context, ledger=await store_of(target, desired.stack).ledger())
+    async with store_of(target, given, desired.stack) as store:
+        context = replace(context, ledger=await store.records(desired.stack.name).ledger())
     observed = await read_results(there, observed, frozenset(desired.objects) & observed.jobs.keys())
     plan = make_plan(desired, observed, context)
     rows, found = [], []
@@ -95,7 +98,7 @@ async def _manifests(there: "Account", desired: "Desired", target: "Target") -> 
         if live is None and isinstance(entry.step, Done):  # a run that ended and was removed: nothing is missing
             rows.append((entry.address, sync(entry), "-", entry.step.reason))
         else:
-            rows.append((entry.address, sync(entry), state, _detail(live)))
+            rows.append((entry.address, sync(entry), state, detail(live)))
         found += [f"! {entry.address}: {text}" for text in problems]
         if entry.blocked is not None:
             found.append(f"! {entry.address}: blocked: {entry.blocked}")
@@ -116,7 +119,7 @@ async def _marked(there: "Account") -> int:
     marked = frozenset(key for key, job in observed.jobs.items() if job.mark is not None and job.state != "deleting")
     observed = await read_results(there, observed, marked)
     things = [*observed.pools.values(), *observed.schedules.values(), *observed.jobs.values()]
-    rows = [(live.address, live.mark.stack, health(live)[0], _detail(live)) for live in things if live.mark]
+    rows = [(live.address, live.mark.stack, health(live)[0], detail(live)) for live in things if live.mark]
     others = sum(live.mark is None for live in things)
     print(table(("OBJECT", "STACK", "HEALTH", "STATE"), rows) if rows else "No stack owns anything here.")
     if others:
@@ -124,7 +127,8 @@ async def _marked(there: "Account") -> int:
     return 0
 
 
-def _detail(live: object) -> str:
+def detail(live: object) -> str:
+    """What the account holds, in a line."""
     from reconciler.observed import LiveJob, LivePool, LiveSchedule
 
     match live:
@@ -147,7 +151,7 @@ def _detail(live: object) -> str:
     return "absent"
 
 
-async def _pool(there: "Account", name: str, _: "Target") -> int:
+async def _pool(there: "Account", name: str) -> int:
     from reconciler.api.addresses import missing
     from reconciler.model.desired import Key, Kind
 
@@ -156,7 +160,7 @@ async def _pool(there: "Account", name: str, _: "Target") -> int:
     pool = observed.pools.get(key)
     if pool is None:
         raise missing(observed, key, name)
-    print(f"{pool.address}: {_detail(pool)}")
+    print(f"{pool.address}: {detail(pool)}")
     for text in pool.resize_errors:
         print(f"! resize: {text}")
     if Kind.JOB in observed.unread:
@@ -182,7 +186,7 @@ async def _debts(there: "Account", observed: "Observed", pool: "LivePool") -> "t
     return debts_on(pool, observed.jobs)
 
 
-async def _schedule(there: "Account", name: str, _: "Target") -> int:
+async def _schedule(there: "Account", name: str) -> int:
     from reconciler.api.addresses import listed, missing
     from reconciler.model.desired import Key, Kind
 
@@ -192,14 +196,14 @@ async def _schedule(there: "Account", name: str, _: "Target") -> int:
     schedule = observed.schedules.get(key)
     if schedule is None:
         raise missing(observed, key, name)
-    print(f"{schedule.address}: {_detail(schedule)}")
+    print(f"{schedule.address}: {detail(schedule)}")
     if schedule.children:
         rows = [(job.name, job.state, job.ended or "-") for job in schedule.children]
         print("\n" + table(("JOB", "STATE", "ENDED"), rows))
     return 0
 
 
-async def _job(there: "Account", name: str, target: "Target") -> int:
+async def _job(there: "Account", name: str, target: "Target", given: str | None) -> int:
     from dataclasses import replace
 
     from reconciler.api.addresses import listed, missing
@@ -210,7 +214,7 @@ async def _job(there: "Account", name: str, target: "Target") -> int:
 
     observed = await there.observe()
     key = Key.of(Kind.JOB, name)
-    job, kept = observed.jobs.get(key), await _receipts(target, key)
+    job, kept = observed.jobs.get(key), await _receipts(target, given, key)
     if job is None:
         if kept:
             listed(observed, Kind.JOB)
@@ -220,7 +224,7 @@ async def _job(there: "Account", name: str, target: "Target") -> int:
     job = replace(job, nodes=runs, counts=counts, tasks=await there.tasks(job) if counts.failed else {})
     job = await _with_hosts(there, observed, job)
     ended = f" ({job.terminate_reason})" if job.terminate_reason else ""
-    print(f"{job.address}: {_detail(job)}{ended}")
+    print(f"{job.address}: {detail(job)}{ended}")
     if job.scheduling_error:
         print(f"! {job.scheduling_error}")
     if runs:
@@ -250,17 +254,15 @@ async def _with_hosts(there: "Account", observed: "Observed", job: "LiveJob") ->
     return (await read_details(there, observed, Reading(hosts=frozenset(hosts_of(job))))).jobs[job.key]
 
 
-async def _receipts(target: "Target", key: "Key") -> "Mapping[str, Evidence]":
+async def _receipts(target: "Target", given: str | None, key: "Key") -> "Mapping[str, Evidence]":
     """What is left of each incarnation of a job, by creation time, whichever stack it was of."""
-    import os
+    from reconciler.api.keeping import store_of
 
-    from reconciler.store import FolderStore, stacks_in, state_directory
-
-    state = state_directory(os.environ)
     found: dict[str, Evidence] = {}
-    for stack in stacks_in(state, target.endpoint):
-        ledger = await FolderStore(state, target.endpoint, stack).ledger()
-        found |= {born: evidence for (job, born), evidence in ledger.receipts.items() if job == key}
+    async with store_of(target, given) as store:
+        for stack in await store.stacks():
+            ledger = await store.records(stack).ledger()
+            found |= {born: evidence for (job, born), evidence in ledger.receipts.items() if job == key}
     return dict(sorted(found.items()))
 
 

@@ -59,7 +59,19 @@ def run(arguments: argparse.Namespace) -> int:
         return 64
     for desired, remarks in zip(stacks, found, strict=True):
         _tell(arguments, desired, remarks)
-    return 0
+    return _tell_emptiness(arguments) if all(_is_empty(desired) for desired in stacks) else 0
+
+
+def _is_empty(desired: "Desired") -> bool:
+    return not desired.objects and desired.stack.source is None
+
+
+def _tell_emptiness(arguments: argparse.Namespace) -> int:
+    """A source without any manifest is no mistake of any of them, and nobody's intention."""
+    severity = "error" if arguments.strict else "warning"
+    where = ", ".join(arguments.paths)
+    print(f"{severity}: no manifest was found in {where}: files are named *.yaml or *.yml", file=sys.stderr)
+    return 64 if arguments.strict else 0
 
 
 def _tell(arguments: argparse.Namespace, desired: "Desired", remarks: "tuple[Warned, ...]") -> None:

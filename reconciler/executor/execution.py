@@ -1,8 +1,10 @@
 """One action: what it would erase is written down, then the request is sent, then what became of it."""
 
-from dataclasses import asdict, dataclass
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 
-from reconciler.errors import BatchError, Missing, Rejected, StoreError
+from reconciler.errors import BatchError, LockLost, Missing, Rejected, StoreError, Transient
 from reconciler.executor.evidence import Search
 from reconciler.executor.result import Events
 from reconciler.lifecycle.steps import Action, Verb
@@ -15,7 +17,7 @@ from reconciler.status import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What it takes to carry out the actions of a run."""
+    """What it takes to carry out the actions of a run. *permit* raises LockLost when nothing more may be done."""
 
     reader: BatchReader
     writer: BatchWriter
@@ -24,28 +26,36 @@ class Execution:
     store: StateStore
     events: Events
     stack: str
+    permit: Callable[[], None]
 
     async def carry_out(self, entry: Entry, action: Action) -> Outcome:
         """Carry out one action; every failure is in the outcome."""
         error: BatchError | None = None
+        call = str(uuid.uuid4())
         try:
+            self.permit()
             await self._write_down(entry, action)
             if action.verb is Verb.FORGET:
                 await self.store.forget(entry.key)
             elif action.verb is not Verb.WRITE_RECEIPT:
-                await self.writer.send(entry.key, entry.live.name if entry.live else _name(entry), action)
+                name = entry.live.name if entry.live else _name(entry)
+                await self.writer.send(entry.key, name, replace(action, call=call))
         except Missing as missing:
             error = None if action.verb is Verb.DELETE else missing
         except BatchError as refused:
             error = refused
-        except (OSError, StoreError) as broken:
+        except LockLost as lost:
+            error = Transient(f"{action.verb} {entry.address}", f"not sent: {lost}")
+        except StoreError as broken:
             error = Rejected(f"write down what becomes of {entry.address}", str(broken))
         said = str(error) if error else None
         try:
             force = {"force": True} if action.force else {}
             verb, reason = action.verb, action.reason
-            self.journal.write("action", object=entry.address, verb=verb, **force, reason=reason, error=said)
-        except OSError as broken:
+            await self.journal.write(
+                "action", object=entry.address, verb=verb, **force, reason=reason, request=call, error=said
+            )
+        except StoreError as broken:
             error = error or Rejected(
                 f"{action.verb} {entry.address} was done, but not written to the journal", str(broken)
             )
@@ -63,7 +73,7 @@ class Execution:
             receipt, evidence = await Search(self.reader, self.store, self.clock, entry.live).secure(receipt)
             nodes = [asdict(run) for run in action.receipt]
             born, file = receipt.born, evidence.receipt
-            self.journal.write("release-receipt", object=entry.address, born=born, nodes=nodes, file=file)
+            await self.journal.write("release-receipt", object=entry.address, born=born, nodes=nodes, file=file)
         self.events.receipt(entry.address, action.verb, receipt, evidence)
 
 

@@ -47,7 +47,7 @@ class Result:
     """The end of a run. *stopped* says what cut it short ("interrupted", "out of time"), empty when nothing did;
     *failures* are by object; *waiting* says what it was waiting for; *stuck* which jobs cannot go on, and why; *worked*
     names the declared jobs that were not over when the run first saw them; *unseen* is why the last results
-    could not be read."""
+    could not be read; *remarks* are what else a person should know of."""
 
     end: End
     last: Pass
@@ -58,6 +58,7 @@ class Result:
     stopped: str
     stuck: Mapping[str, str]
     unseen: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 class Events(Protocol):

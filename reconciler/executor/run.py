@@ -33,7 +33,8 @@ T = TypeVar("T")
 
 @dataclass
 class Run:
-    """One run of apply: the approved roads and what became of them."""
+    """One run of apply: the approved roads and what became of them. *permit* raises LockLost when nothing more may be
+    done: a lock was lost."""
 
     reader: BatchReader
     writer: BatchWriter
@@ -46,6 +47,7 @@ class Run:
     settings: Settings
     approved: Approvals
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    permit: Callable[[], None] = lambda: None
     outcomes: list[Outcome] = field(default_factory=list)
     _worked: set[Key] = field(default_factory=set)
     _deadline: float = float("inf")
@@ -56,7 +58,14 @@ class Run:
     def __post_init__(self) -> None:
         self._patience = Patience(self.clock, self.events)
         self._execution = Execution(
-            self.reader, self.writer, self.clock, self.journal, self.store, self.events, self.context.stack
+            self.reader,
+            self.writer,
+            self.clock,
+            self.journal,
+            self.store,
+            self.events,
+            self.context.stack,
+            self.permit,
         )
 
     async def converge(self) -> Result:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from reconciler.lifecycle.release import RELEASE_BOUND
-from reconciler.lifecycle.steps import Blocked, Context, Wait
+from reconciler.lifecycle.steps import Blocked, Context, Rule, Wait
 from reconciler.observed import Debt, LiveNode, short
 
 
@@ -23,7 +23,9 @@ def any_node(context: Context) -> Wait | Blocked | None:
     """Why not every node may be taken away now: releases that are owed by jobs meant to go on need a person."""
     staying = [debt for debt in unpaid(context) if not debt.ending]
     if staying:
-        return Blocked(f"its nodes still owe a release: {named(staying)}; end the jobs first", consent(staying))
+        return Blocked(
+            f"its nodes still owe a release: {named(staying)}; end the jobs first", consent(staying), Rule.RELEASE_LOSS
+        )
     return ending(context)
 
 

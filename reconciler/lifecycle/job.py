@@ -24,7 +24,7 @@ from reconciler.lifecycle.job_change import job_diff, replacement
 from reconciler.lifecycle.ownership import given, marked, stays
 from reconciler.lifecycle.policies import of_job, policy_of
 from reconciler.lifecycle.replacement import is_asked, refused
-from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
+from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Rule, Step, Verb, Wait
 from reconciler.lifecycle.wording import counted, verb_for
 from reconciler.model.desired import Wanted
 from reconciler.observed import UNFINISHED, Guard, LiveJob, TaskCounts, short
@@ -89,7 +89,7 @@ def _end(wanted: Wanted | None, job: LiveJob, reason: str, context: Context) -> 
     failed = [run for run in job.nodes or () if run.release is not None and run.release.failed]
     if not failed or not policy.hold or job.key in context.consents.release_failure:
         return gone
-    nodes = ", ".join(f"{short(run.node)} (exit code {run.release.exit_code})" for run in failed if run.release)
+    nodes = ", ".join(f"{short(run.node)} ({run.release.ending})" for run in failed if run.release)
     if not kept:
         # What release said is on the nodes, and goes with them: it is fetched now, not when somebody consents.
         return replace(gone, verb=Verb.WRITE_RECEIPT, reason=f"release failed on {nodes}")
@@ -97,6 +97,7 @@ def _end(wanted: Wanted | None, job: LiveJob, reason: str, context: Context) -> 
         f"kept, because release failed on {nodes}: {kept}; what it left behind is on the nodes "
         f"(reconciler logs {job.address} --task release)",
         f"--allow-release-failure {job.address}",
+        Rule.RELEASE_FAILURE,
     )
 
 
@@ -151,7 +152,7 @@ def _make_way(wanted: Wanted, job: LiveJob, reason: str, context: Context) -> St
         if running and of_job(wanted).replace == "WhenIdle":
             return Wait(f"its {what} to end (lifecycle.replace: WhenIdle)")
         if running and job.key not in context.consents.task_loss:
-            return Blocked(f"{reason}; it would kill {what}", f"--allow-task-loss {job.address}")
+            return Blocked(f"{reason}; it would kill {what}", f"--allow-task-loss {job.address}", Rule.TASK_LOSS)
     return _end(wanted, job, reason, context)
 
 

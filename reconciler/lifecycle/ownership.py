@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from reconciler.diff import diff
 from reconciler.lifecycle.policies import policy_of
-from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb
+from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Rule, Step, Verb
 from reconciler.model.desired import SPECS, Kind, Wanted
 from reconciler.model.table import to_wire
 from reconciler.observed import Live, Mark, prints_of
@@ -68,9 +68,12 @@ def foreign(live: Live, wanted: Wanted | None, context: Context) -> Step:
         return Done(f"{owner}: left alone")
     if live.key not in context.adopting:
         adopt = "orphan it there and adopt it" if live.mark else "adopt it"
-        return Blocked(f"{live.address} exists and is {owner}: remove it, {adopt}, or give the manifest another name")
+        return Blocked(
+            f"{live.address} exists and is {owner}: remove it, {adopt}, or give the manifest another name",
+            rule=Rule.FOREIGN_OWNER,
+        )
     if live.mark is not None:
-        return Blocked(f"{live.address} is {owner}: only an object of no stack can be adopted")
+        return Blocked(f"{live.address} is {owner}: only an object of no stack can be adopted", rule=Rule.FOREIGN_OWNER)
     if live.state in UNMARKABLE:
         return Blocked(f"{live.address} is {live.state}, and a {live.state} {live.key.kind} cannot be marked")
     # Where something differs, without a digest: it was never written from this manifest, so that is a change, no drift.

@@ -15,9 +15,9 @@ from reconciler.lifecycle.policies import of_pool
 from reconciler.lifecycle.pool_forecast import outwait, predict
 from reconciler.lifecycle.pool_nodes import RESTARTING, bring_along, old_nodes, run_an_old, set_aside
 from reconciler.lifecycle.pool_size import TARGETS, goal_of, loses_nodes, resize, rows
-from reconciler.lifecycle.replacement import is_asked
+from reconciler.lifecycle.replacement import is_asked, kept
 from reconciler.lifecycle.secrets import remembered, unseen, why
-from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
+from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Rule, Step, Verb, Wait
 from reconciler.lifecycle.wording import counted, few, unsaid
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
@@ -167,7 +167,7 @@ def _scale_to_zero(wanted: Wanted, pool: LivePool, names: str, context: Context)
 def _replace(wanted: Wanted, pool: LivePool, why: str, context: Context) -> Step:
     """Delete the pool; once it is gone it is created anew. Jobs on it stay, and wait for it (REST reference 6.4)."""
     if wanted.lifecycle.preventDestroy:
-        return Blocked(f"{why}, and lifecycle.preventDestroy forbids it")
+        return kept(why)
     if owed := debts.any_node(context):
         return owed
     if pool.members is None:
@@ -177,6 +177,7 @@ def _replace(wanted: Wanted, pool: LivePool, why: str, context: Context) -> Step
         return Blocked(
             f"{why}; {counted(running, 'task')} running on its nodes would start again",
             f"--allow-task-loss {pool.address}",
+            Rule.TASK_LOSS,
         )
     return Action(Verb.DELETE, why, pool.guard)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from reconciler.diff import FieldChange
 from reconciler.lifecycle import debts
 from reconciler.lifecycle.pool_nodes import AT_ONCE, RESTARTING, set_aside
-from reconciler.lifecycle.steps import Action, Blocked, Context, Step, Verb, Wait
+from reconciler.lifecycle.steps import Action, Blocked, Context, Rule, Step, Verb, Wait
 from reconciler.lifecycle.wording import counted, verb_for
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
@@ -103,7 +103,7 @@ def _too_few(surplus: NodeCounts, found: int, context: Context) -> Blocked:
     if not staying:
         return Blocked(f"{to_go} of them can be taken off scheduling")
     why = f"{to_go} {verb_for(found, 'owes')} no release: {debts.named(staying)}"
-    return Blocked(f"{why}; end the jobs first", debts.consent(staying))
+    return Blocked(f"{why}; end the jobs first", debts.consent(staying), Rule.RELEASE_LOSS)
 
 
 def _candidates(pool: LivePool, surplus: NodeCounts, context: Context) -> Iterator[LiveNode]:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from reconciler.lifecycle.steps import Blocked, Context
+from reconciler.lifecycle.steps import Blocked, Context, Rule
 from reconciler.model.desired import Wanted
 from reconciler.model.document import JobLifecycle, ScheduleLifecycle
 from reconciler.observed import Live
@@ -22,7 +22,7 @@ def refused(wanted: Wanted, live: Live, context: Context) -> Blocked | None:
     lifecycle = _lifecycle(wanted)
     if lifecycle.state == "Completed":
         return Blocked(NOTHING_TO_REPLACE)
-    return Blocked("lifecycle.preventDestroy forbids to replace it") if lifecycle.preventDestroy else None
+    return kept("asked for by --replace") if lifecycle.preventDestroy else None
 
 
 def on_request(wanted: Wanted, live: Live, context: Context) -> str | Blocked | None:
@@ -37,8 +37,13 @@ def for_change(wanted: Wanted, why: str) -> str | Blocked:
     if lifecycle.replace == "Never":
         return Blocked(f"{why}, and lifecycle.replace: Never forbids to replace it")
     if lifecycle.preventDestroy:
-        return Blocked(f"{why}, and lifecycle.preventDestroy forbids to replace it")
+        return kept(why)
     return f"replace: {why}"
+
+
+def kept(why: str) -> Blocked:
+    """The answer for an object that would be removed for its successor, and is not."""
+    return Blocked(f"kept: {why}, and lifecycle.preventDestroy forbids to replace it", rule=Rule.PREVENT_DESTROY)
 
 
 def _lifecycle(wanted: Wanted) -> JobLifecycle | ScheduleLifecycle:

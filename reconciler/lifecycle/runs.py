@@ -5,7 +5,7 @@ from typing import Final
 
 from reconciler import ledger
 from reconciler.lifecycle.policies import of_job
-from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
+from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Rule, Step, Verb, Wait
 from reconciler.model import duration
 from reconciler.model.desired import Wanted, digest
 from reconciler.model.field import ChangeKind
@@ -69,6 +69,7 @@ def _ledger_missing(wanted: Wanted, context: Context) -> Blocked | None:
     return Blocked(
         f"ledger missing: marks in the account name {_named(context)}, so whether this job ran to its end is not known",
         f"--allow-new-run {wanted.address}",
+        Rule.LEDGER_MISSING,
     )
 
 
@@ -110,6 +111,7 @@ def expiry(wanted: Wanted, job: LiveJob, context: Context) -> str | Wait | Block
             f"ledger missing: its mark names another store ({_named(context)}), which would not know that it was "
             "removed and might run it again",
             f"--allow-new-run {job.address}",
+            Rule.LEDGER_MISSING,
         )
     return f"completed {job.ended}; ttlAfterCompletion.{result}: {limit} is over"
 

@@ -54,7 +54,7 @@ class Action:
     sent; with *capture* (Never, OnFailure, Always) the receipt as a file, with the logs that it asks for; empty: that
     was done before. *guards* stand beside *tasks* where these exist already, and beside the *names* of tasks that no
     manifest need have. *nodes* are ids. *force*: the service is not to wait for nodes. *hint* says what to do when the
-    service refuses.
+    service refuses. *call* is the id under which this attempt stands in the service's logs, given when it is sent.
     """
 
     verb: Verb
@@ -72,6 +72,7 @@ class Action:
     capture: str = ""
     force: bool = False
     hint: str = ""
+    call: str = ""
 
     @property
     def count(self) -> int:
@@ -133,12 +134,29 @@ class Done:
     reason: str
 
 
+class Rule(StrEnum):
+    """What an effect is kept from happening by, until a person has said so. The first two are of a whole plan."""
+
+    DELETES = "deletes"
+    EMPTY_SOURCE = "empty-source"
+    PARTIAL_LISTING = "partial-listing"
+    FOREIGN_OWNER = "foreign-owner"
+    PREVENT_DESTROY = "prevent-destroy"
+    REPLACEMENT = "replacement"
+    RELEASE_LOSS = "release-loss"
+    RELEASE_FAILURE = "release-failure"
+    TASK_LOSS = "task-loss"
+    LEDGER_MISSING = "ledger-missing"
+
+
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """A person must act; *consent* is the flag that allows it, where one does."""
+    """A person must act; *consent* is the flag that allows it, where one does. *rule*: the guard that says so; None
+    where there is nothing to consent to, and the manifest or the account has to change."""
 
     reason: str
     consent: str = ""
+    rule: Rule | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return self.reason + (f" (allow it with {self.consent})" if self.consent else "")

@@ -11,7 +11,7 @@ from typing import overload
 from reconciler.diff import Change, FieldChange, diff
 from reconciler.lifecycle.policies import of_job
 from reconciler.lifecycle.secrets import unknown, unseen_of
-from reconciler.lifecycle.steps import Action, Blocked, Context, Step, Verb, Wait
+from reconciler.lifecycle.steps import Action, Blocked, Context, Rule, Step, Verb, Wait
 from reconciler.lifecycle.wording import SHOWN, counted, few, verb_for
 from reconciler.model import moment
 from reconciler.model.desired import Task, Wanted, digest
@@ -172,7 +172,7 @@ def _delete(wanted: Wanted, job: LiveJob, tasks: list[LiveTask], reason: str, co
     if running and job.key not in context.consents.task_loss:
         run = f"{few(running)} {verb_for(len(running), 'runs')}"
         deleted = f"{counted(len(tasks), 'task')} would be deleted, {reason}, and {run}"
-        return Blocked(deleted, f"--allow-task-loss {wanted.address}")
+        return Blocked(deleted, f"--allow-task-loss {wanted.address}", Rule.TASK_LOSS)
     names_and_guards = [(task.name, task.guard) for task in tasks]
     return Action(
         Verb.DELETE_TASKS,

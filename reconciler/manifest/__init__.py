@@ -8,18 +8,32 @@ what they refused, `checks` compares documents and tasks with one another.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from reconciler.errors import Finding, ManifestErrors
-from reconciler.manifest import checks, division, files, overlay, secrets, text, words
+from reconciler.manifest import annotations, checks, division, files, overlay, secrets, text, words
 from reconciler.manifest.explain import explain
 from reconciler.manifest.groups import Groups, expand
 from reconciler.manifest.text import Document, Raw
 from reconciler.manifest.variables import Variables
-from reconciler.model.desired import QUOTAS, SPECS, Desired, Key, Kind, Source, Stack, Task, Wanted
+from reconciler.model.consent import Consent
+from reconciler.model.desired import (
+    QUOTAS,
+    SPECS,
+    Desired,
+    GuardSettings,
+    Key,
+    Kind,
+    Retention,
+    Source,
+    Stack,
+    Task,
+    Wanted,
+)
 from reconciler.model.document import (
     API_VERSION,
     MANIFESTS,
@@ -84,7 +98,9 @@ def load_some(
     findings += division.everywhere([one.undeclared for one in loaded])
     findings += division.same_names([one.document for one in loaded if one.document is not None])
     findings += (finding for one in loaded for finding in one.findings)
-    return tuple(sorted((one.readable() for one in loaded), key=lambda one: one.stack.name)), findings
+    stacks = sorted((one.readable() for one in loaded), key=lambda one: one.stack.name)
+    names = frozenset(one.stack.name for one in stacks)
+    return tuple(replace(one, beside=names - {one.stack.name}) for one in stacks), findings
 
 
 @dataclass(frozen=True)
@@ -97,6 +113,7 @@ class _Loaded:
     findings: list[Finding]
     undeclared: list[Finding]
     document: Document | None
+    consents: tuple[Consent, ...] = ()
 
     def desired(self) -> Desired:
         """All of it. Raises ManifestErrors."""
@@ -107,7 +124,7 @@ class _Loaded:
     def readable(self) -> Desired:
         """What has no mistake in it."""
         stack = self.stack if self.stack is not None else Stack(UNNAMED, prunes=False)
-        return Desired(stack, {key: self.objects[key] for key in sorted(self.objects)})
+        return Desired(stack, {key: self.objects[key] for key in sorted(self.objects)}, self.consents)
 
 
 def _load(
@@ -130,6 +147,7 @@ def _load(
         return _Loaded(None, {}, [*findings, *checks.between(documents)], scope.undeclared(), named)
     stack: Stack | None = None
     objects: dict[Key, Wanted] = {}
+    consents: list[Consent] = []
     for document in documents:
         if document.kind in MANIFESTS:
             findings += secrets.resolve(document, MANIFESTS[document.kind], environment)
@@ -137,8 +155,11 @@ def _load(
         findings += groups.findings
         manifest, wrong = _validate(document, groups)
         findings += wrong
+        given, wrong = annotations.consents(document)
+        consents += given
+        findings += wrong
         if isinstance(manifest, StackManifest):
-            stack = _stack(manifest)
+            stack = _stack(document, manifest)
         elif isinstance(manifest, (PoolManifest, JobManifest, JobScheduleManifest)):
             wanted = _wanted(document, manifest, groups)
             objects[wanted.key] = wanted
@@ -148,7 +169,7 @@ def _load(
     if not stacks and source.complete:
         stack, wrong = _unwritten_stack(source.folder)
         findings += wrong
-    return _Loaded(stack, objects, findings, scope.undeclared(), named)
+    return _Loaded(stack, objects, findings, scope.undeclared(), named, tuple(consents))
 
 
 def mistakes(text: str) -> list[Finding]:
@@ -236,8 +257,11 @@ def _kind(document: Document) -> list[Finding]:
     return [document.finding(("kind",), f"expected one of {known}, found {document.found(('kind',), value)}{hint}")]
 
 
-def _stack(manifest: StackManifest) -> Stack:
-    account = manifest.spec.account
+def _stack(document: Document, manifest: StackManifest) -> Stack:
+    account, guards, kept = manifest.spec.account, manifest.spec.guards, manifest.spec.store.retention
+    location = manifest.spec.store.location
+    if location is not None and "://" not in location:
+        location = str((document.folder(("spec", "store", "location")) or Path()) / location)
     return Stack(
         name=manifest.metadata.name,
         prunes=True,
@@ -248,6 +272,12 @@ def _stack(manifest: StackManifest) -> Stack:
         digest_key=manifest.spec.digestKey,
         quotas={name: limit for name in QUOTAS if (limit := getattr(manifest.spec.limits, name)) is not None},
         refuses_other_pools=manifest.spec.undeclaredPools == "Refuse",
+        guards=GuardSettings(
+            guards.deletes.share, guards.deletes.count, guards.emptySource == "Ask", guards.taskLoss == "Ask"
+        ),
+        source=Source(document.file.path, *document.named_at),
+        store=location,
+        retention=Retention(kept.days, kept.receipts, kept.logsMegabytes * 2**20, kept.journalMegabytes * 2**20),
     )
 
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final
 
+from reconciler.model.consent import Consent
 from reconciler.model.digest import PLAIN as PLAIN
 from reconciler.model.digest import digest as digest
 from reconciler.model.digest import digest_of
@@ -148,14 +149,37 @@ class Wanted:
         return secret_digest(key, self.secrets)
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much a store keeps of what has ended, of one stack: receipts and logs for so many days, so many receipts, so
+    many bytes of logs and of the journal."""
+
+    days: int = 365
+    receipts: int = 10_000
+    logs: int = 1024 * 2**20
+    journal: int = 64 * 2**20
+
+
 QUOTAS: Final = ("cores", "lowPriorityCores", "pools", "activeJobsAndSchedules")
+
+
+@dataclass(frozen=True, slots=True)
+class GuardSettings:
+    """`guards` of a Stack: more than *share* percent and at least *count* objects are not removed without consent."""
+
+    share: int = 30
+    count: int = 10
+    asks_when_empty: bool = True
+    asks_for_tasks: bool = True
 
 
 @dataclass(frozen=True)
 class Stack:
     """The ownership set. *prunes* is false where nothing says that the source is complete. *digest_key* is the secret
     from which the key of secret digests is derived; without one the account's key serves. *quotas* are those that the
-    manifest names, by the names in `QUOTAS`. *refuses_other_pools*: each job has to run on a pool of the stack."""
+    manifest names, by the names in `QUOTAS`. *refuses_other_pools*: each job has to run on a pool of the stack.
+    *source* is where the Stack is written; None without one. *store* is where its state is kept, a URL or the path of a
+    folder; None: with the user's own."""
 
     name: str
     prunes: bool
@@ -166,11 +190,18 @@ class Stack:
     digest_key: str | None = field(default=None, repr=False)
     quotas: Mapping[str, int] = field(default_factory=dict)
     refuses_other_pools: bool = False
+    guards: GuardSettings = GuardSettings()
+    source: Source | None = field(default=None, compare=False)
+    store: str | None = None
+    retention: Retention = Retention()
 
 
 @dataclass(frozen=True)
 class Desired:
-    """Everything the manifests ask for, by key."""
+    """Everything the manifests ask for, by key. *consents* are those of annotations, ended or not;
+    *beside* names the stacks that were loaded with this one."""
 
     stack: Stack
     objects: Mapping[Key, Wanted]
+    consents: tuple[Consent, ...] = ()
+    beside: frozenset[str] = frozenset()

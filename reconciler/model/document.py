@@ -8,10 +8,11 @@ from pydantic_core import PydanticCustomError
 
 from reconciler.model.field import Spec
 from reconciler.model.job import JobSpec
+from reconciler.model.location import problem_of
 from reconciler.model.paths import path_in
 from reconciler.model.pool import PoolSpec
 from reconciler.model.schedule import JobScheduleSpec
-from reconciler.model.task import NOT_YET, TaskSpec
+from reconciler.model.task import TaskSpec
 from reconciler.model.types import BatchId, Duration
 
 API_VERSION = "reconciler/v1"
@@ -21,7 +22,15 @@ class Metadata(Spec):
     """Who the object is."""
 
     name: BatchId = Field(description="The Batch id. Unique in the account, whatever the letter case.")
-    annotations: dict[str, str] | None = Field(default=None, description="Notes for people and tools; never sent.")
+    annotations: dict[str, str] | None = Field(
+        default=None,
+        description="Notes for people and tools; never sent. Those that begin with `reconciler/` consent to what a "
+        'guard stops, until a time: `reconciler/allow-task-loss: "job/nightly until 2030-01-31T18:00:00Z"`. They have '
+        "the names of the flags: `allow-deletes`, `allow-new-run`, `allow-release-failure`, `allow-release-loss`, "
+        "`allow-task-loss`, `replace`. On the Stack they name objects, divided by commas; on an object they are about "
+        "it. `allow-deletes` (Stack only) has a number, and `replace` the creation time behind the address "
+        "(`job/nightly@2030-01-30T06:00:00Z`).",
+    )
 
 
 class Lifecycle(Spec):
@@ -282,6 +291,38 @@ class Limits(Spec):
     )
 
 
+class DeletionGuard(Spec):
+    """How much of a stack one apply may remove without consent. Objects whose time to live is over, and jobs that go
+    with their schedule, do not count."""
+
+    share: int = Field(default=30, ge=0, le=100, description="It stops above this share of the stack, in percent,")
+    count: int = Field(default=10, ge=1, description="if that is at least this many objects.")
+
+
+class Guards(Spec):
+    """What apply does not do without consent. Every stop names the flag that consents, and the annotation that does so
+    from a commit. A number in `limits.deletes` takes the place of `deletes`."""
+
+    deletes: DeletionGuard = Field(default_factory=DeletionGuard, description=DeletionGuard.__doc__)
+    emptySource: Literal["Ask", "Allow"] = Field(
+        default="Ask",
+        description="When the manifests hold no object at all, and the stack has some. `Allow`: they go like any "
+        "others; `deletes` counts them.",
+    )
+    taskLoss: Literal["Ask", "Allow"] = Field(
+        default="Ask", description="When tasks that run would be cut off for a change of their job or pool."
+    )
+
+    unsupported: ClassVar[dict[str, str]] = {
+        "releaseLoss": "no setting: nodes that owe a release are given up only by the name of the job "
+        "(--allow-release-loss)",
+        "releaseFailure": "no setting of the Stack: write lifecycle.onReleaseFailure: Delete in the job",
+        "preventDestroy": "no setting of the Stack: it is a line of an object's lifecycle",
+        "foreignOwner": "no setting: what is not ours is never touched (reconciler adopt)",
+        "partialListing": "no setting: what could not be listed is not known",
+    }
+
+
 def _expression(text: str) -> str:
     try:
         re.compile(text)
@@ -319,6 +360,34 @@ class Defaults(Spec):
     JobSchedule: dict[str, Any] = Field(default_factory=dict, description="Lines of a job schedule's spec.")
 
 
+class Retention(Spec):
+    """How much is kept of what has ended. What is beyond it goes, oldest first, when a run has written more; never what
+    belongs to a job that is still there."""
+
+    days: int = Field(default=365, ge=1, description="Days for which receipts, and the logs with them, are kept.")
+    receipts: int = Field(default=10_000, ge=1, description="Receipts that are kept.")
+    logsMegabytes: int = Field(default=1024, ge=1, description="MiB of captured logs; their receipts stay.")
+    journalMegabytes: int = Field(default=64, ge=1, description="MiB of the journal.")
+
+
+def _location(text: str) -> str:
+    if problem := problem_of(text):
+        raise PydanticCustomError("expected", "{why}", {"why": problem})
+    return text
+
+
+class Store(Spec):
+    """Where the state of the stack is kept: ledger, receipts, logs, journal and lock."""
+
+    location: Annotated[str, AfterValidator(_location)] | None = Field(
+        default=None,
+        description="`https://ACCOUNT.blob.core.windows.net/CONTAINER`, with or without a folder in it, which serves "
+        "many machines; or a folder, relative to this file, for the processes of one machine. Without it: a folder of "
+        "the user's. `--store` wins over it.",
+    )
+    retention: Retention = Field(default_factory=Retention, description=Retention.__doc__)
+
+
 class StackSpec(Spec):
     """What the objects of a folder have in common."""
 
@@ -333,6 +402,7 @@ class StackSpec(Spec):
     variables: dict[str, Variable] = Field(default_factory=dict, description="Variables that the manifests may use.")
     defaults: Defaults = Field(default_factory=Defaults, description="What objects of a kind have in common.")
     limits: Limits = Field(default_factory=Limits, description=Limits.__doc__)
+    guards: Guards = Field(default_factory=Guards, description=Guards.__doc__)
     digestKey: Annotated[str, Field(min_length=16)] | None = Field(
         default=None,
         description="A secret of 16 characters or more, by secretRef, under which digests of passwords and keys are "
@@ -340,13 +410,12 @@ class StackSpec(Spec):
         json_schema_extra={"x-secret": True},
     )
 
+    store: Store = Field(default_factory=Store, description=Store.__doc__)
     undeclaredPools: Literal["Allow", "Refuse"] = Field(
         default="Allow",
         description="What to think of a job on a pool that no manifest of the stack declares. `Allow`: it is somebody "
         "else's, and `validate` mentions it; `Refuse`: a mistake.",
     )
-
-    unsupported: ClassVar[dict[str, str]] = dict.fromkeys(("guards", "store"), NOT_YET)
 
 
 class StackManifest(Spec):

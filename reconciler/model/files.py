@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, Self, TypeAlias
 from pydantic import AfterValidator, model_validator
 
 from reconciler.model.field import Compare, OneOf, Spec, refusal, wire
-from reconciler.model.types import FileMode, Name, RelativePath
+from reconciler.model.types import FileMode, Name, RelativePath, WebAddress
 from reconciler.model.users import NodeIdentityReference
 
 FILES_LIMIT: Final = 32_768
@@ -22,8 +22,8 @@ class ResourceFile(OneOf):
 
     one_of = ("httpUrl", "storageContainerUrl", "autoStorageContainerName")
 
-    httpUrl: Name | None = wire("URL of one file, http or https. Needs `filePath`.", secret=True)
-    storageContainerUrl: Name | None = wire("URL of a blob container; all its blobs are downloaded.", secret=True)
+    httpUrl: WebAddress | None = wire("URL of one file, http or https. Needs `filePath`.", secret=True)
+    storageContainerUrl: WebAddress | None = wire("URL of a blob container; all its blobs are downloaded.", secret=True)
     autoStorageContainerName: Name | None = wire("A container of the account's own storage account.")
     blobPrefix: str | None = wire("Only blobs whose names begin so. Not with `httpUrl`.")
     filePath: RelativePath | None = wire(
@@ -65,7 +65,7 @@ class OutputFileUploadHeader(Spec):
 class OutputFileBlobContainerDestination(Spec):
     """A blob container that takes the files."""
 
-    containerUrl: Name = wire(
+    containerUrl: WebAddress = wire(
         "URL of the container, with a signature that allows writing unless an identity is given.",
         required=True,
         secret=True,

@@ -127,6 +127,20 @@ def _port_range(text: str) -> str:
     return text
 
 
+def _web_address(text: str) -> str:
+    """What nodes can fetch. Of the text nothing but its beginning is told: it may carry a signature."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        raise refusal("expected a URL that begins with https:// or http://, found a text without it")
+    if scheme.lower() not in ("http", "https"):
+        raise refusal(
+            f"expected a URL that begins with https:// or http://, found one that begins with {scheme[:16]!r}"
+        )
+    if not rest.partition("/")[0] or any(letter.isspace() for letter in text):
+        raise refusal("expected a URL with a host and without blanks, found another text")
+    return text
+
+
 def _formula(text: str) -> str:
     if not text.strip():
         raise _refuse("a formula", repr(text))
@@ -192,6 +206,7 @@ FrontendPort = Annotated[int, AfterValidator(_frontend_port)]
 PortRange = Annotated[str, AfterValidator(_port_range)]
 Formula = Annotated[str, AfterValidator(_formula)]
 RelativePath = Annotated[str, AfterValidator(_relative_path)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 FileMode = Annotated[str, AfterValidator(_file_mode)]
 MOST: Final = 2**31 - 1
 """Counts are 32-bit numbers on the wire."""

@@ -1,11 +1,14 @@
 """Plans for programs, in the names Terraform's users know."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from reconciler.diff import FieldChange
+from reconciler.guards import Guard
 from reconciler.lifecycle.steps import Verb
 from reconciler.planning import Entry, Plan
+from reconciler.render.guards import guards_document
 from reconciler.render.mask import Mask
 from reconciler.render.text import change_counts, kind_of_change, step_text
 
@@ -19,7 +22,7 @@ _ACTIONS: Final = {
 }
 
 
-def plan_json(plan: Plan, target: str) -> str:
+def plan_json(plan: Plan, target: str, guards: Sequence[Guard] = ()) -> str:
     """The plan as one JSON document: `resource_changes` has every object, `resource_drift` those changed behind us."""
     document = {
         "format_version": FORMAT_VERSION,
@@ -35,6 +38,7 @@ def plan_json(plan: Plan, target: str) -> str:
             for entry in plan.blocked
             if entry.blocked
         ],
+        "guards": guards_document(guards),
     }
     return json.dumps(document, indent=2, ensure_ascii=False)
 

@@ -141,10 +141,10 @@ def _fields(entry: Entry) -> Iterator[str]:
         case "replace":
             for change in entry.difference.fields:
                 forces = "" if change.kind in PATCHED else "  # forces replacement"
-                yield f"{_change(mask, change)}{forces}"
+                yield f"{change_text(mask, change)}{forces}"
         case _:
             for change in entry.changes:
-                yield _change(mask, change)
+                yield change_text(mask, change)
     for action in entry.actions:
         if action.verb is Verb.ADD_TASKS:
             yield f"tasks: {len(action.tasks)} to add ({_some(action.tasks)})"
@@ -159,7 +159,8 @@ def _some(tasks: Sequence[Task]) -> str:
     return ", ".join(names) if len(tasks) <= 8 else f"{', '.join(names[:3])}, ... {names[-1]}"
 
 
-def _change(mask: Mask, change: FieldChange) -> str:
+def change_text(mask: Mask, change: FieldChange) -> str:
+    """`path: old -> new`, both masked."""
     old, new = mask.both(change)
     if old == new:  # both are secrets
         return f"{change.name}: {_value(old)} -> {_value(new)}, changed"

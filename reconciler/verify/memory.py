@@ -29,7 +29,7 @@ class DiskJournal:
     def __init__(self, disk: Disk, alive: Alive) -> None:
         self._disk, self._alive = disk, alive
 
-    def write(self, event: str, /, **facts: Any) -> None:
+    async def write(self, event: str, /, **facts: Any) -> None:
         """Append one event."""
         _still(self._alive)
         self._disk.events.append((event, dict(facts)))

@@ -59,7 +59,12 @@ class Fate:
 
 
 UNDISTURBED: Final = Fate()
-_CODES: Final = {429: "TooManyRequests", 500: "InternalError", 503: "ServerBusy"}
+_CODES: Final = {
+    403: "AuthorizationPermissionMismatch",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServerBusy",
+}
 
 
 class Sender(Protocol):

@@ -92,6 +92,19 @@ class Outsider:
                 self._tell(self._hand("POST", "/jobs", {"id": job, "poolInfo": {"poolId": FOREIGN}}))
                 return
 
+    async def visit(self, after: float) -> None:
+        """Have another team's job on one of our pools, later."""
+        await asyncio.sleep(after)
+        self._account.catch_up()
+        if self.pools:
+            self._tell(self._move_in())
+
+    async def evict(self, after: float) -> None:
+        """End the job of another team, a little later."""
+        await asyncio.sleep(after)
+        self._account.catch_up()
+        self._tell(self._hand("POST", "/jobs/guest/terminate", {"terminateReason": "done"}))
+
     def _tell(self, said: str) -> None:
         self._story.tell(self._account.seconds, PORTAL, said)
 

@@ -36,6 +36,8 @@ PASSES: Final = 8
 """Commands after the faults, by which nothing may be left to do."""
 PAUSE: Final = 20.0
 """Seconds between them; who waits for something finds it done."""
+RARE: Final = 7
+"""Two seeds of so many also have releases that fail, and lists that the account's roles do not allow for a while."""
 SECONDS: Final = 0.2
 """How long a command on a node takes of which nothing else is known."""
 Wrap = Callable[[BatchAccount], Any]
@@ -130,6 +132,14 @@ async def _play(seed: int, states: Sequence[Desired], switches: Switches | None,
     stage = Stage(states[0].stack.name, storm, switches, wrap)
     orders = [Order(state, work=chance.random() < 0.3) for state in states] + [Order(states[-1], destroys=True)]
     outsider = Outsider(stage.account, stage.story, random.Random(f"outsider/{seed}"))
+    if seed % RARE in (1, 4):
+        # Drawn apart, so that what other seeds play stays as it is.
+        luck = random.Random(f"luck/{seed}")
+        storm.evict, storm.evict_after = outsider.evict, luck.uniform(1.0, SPAN)
+        storm.refuses = luck.choice([0.0, 0.1, 0.3])
+        chance_of_failure = luck.choice([0.0, 0.3, 0.8])
+        stage.witness.release_seconds = luck.choice([SECONDS, 6.0])
+        stage.witness.fails = lambda: luck.random() < chance_of_failure
     outsider.jobs = sorted({wanted.name for state in states for wanted in state.objects.values() if _is_job(wanted)})
     outsider.pools = sorted({wanted.name for state in states for wanted in state.objects.values() if _is_pool(wanted)})
     storm.usurp = outsider.usurp
@@ -149,6 +159,8 @@ async def _play(seed: int, states: Sequence[Desired], switches: Switches | None,
     count = chance.choice([1, 1, 2])
     others = [process(number + 2, chance.choice(orders), chance.uniform(0, SPAN)) for number in range(count)]
     people = [person(chance.uniform(0.2, SPAN)) for _ in range(chance.choice([0, 0, 1, 2, 3]))]
+    if storm.evict is not None:
+        people.append(outsider.visit(storm.evict_after))
     await asyncio.gather(first, *others, *people)
     final = chance.choice(orders)
     await stage.converge(Order(final.desired, destroys=final.destroys))
@@ -172,10 +184,19 @@ def _ended(request: Request) -> str:
     return unquote(parts[1]) if ends and parts[0] == "jobs" else ""
 
 
+def _is_list(request: Request) -> bool:
+    return request.method == "GET" and request.path.strip("/") in ("pools", "jobs", "jobschedules")
+
+
 class Storm:
     """Fates by chance. How bad the weather is differs from seed to seed, and so does when a process dies."""
 
     def __init__(self, chance: random.Random) -> None:
+        self.refuses = 0.0
+        """How often a list is refused for want of permission: what is not listed is not known, and never absent."""
+        self._luck = random.Random(f"storm/luck/{chance.getstate()[1][0]}")
+        self.evict: Callable[[float], Coroutine[Any, Any, None]] | None = None
+        self.evict_after = 0.0
         self.usurp: Callable[[str], Coroutine[Any, Any, None]] | None = None
         self._chance = chance
         self._plots: list[asyncio.Task[None]] = []
@@ -190,6 +211,8 @@ class Storm:
         if asyncio.get_running_loop().time() > STORM:
             return UNDISTURBED
         out, back = (LATENCY * chance.uniform(1.0, self._slow) for _ in range(2))
+        if self.refuses and _is_list(request) and self._luck.random() < self.refuses:
+            return Fate(out, back, status=403)
         if chance.random() < self._deadly * (1.0 if request.method != "GET" else 0.2):
             return Fate(out, back, dies=chance.choice(["before", "after"]))
         job = _ended(request)
@@ -197,6 +220,9 @@ class Storm:
             # Between our look and our request, or between our request and the next look, the id changes hands.
             self._plots.append(asyncio.ensure_future(self.usurp(job)))
             return chance.choice([Fate(1.5, back), Fate(out, back, lost="answer")])
+        if self.evict is not None and request.path.endswith("/disablescheduling") and self._luck.random() < 0.5:
+            # Before the node is restarted, a release begins on it.
+            self._plots.append(asyncio.ensure_future(self.evict(self._luck.uniform(0.0, 1.5))))
         if chance.random() >= self._rate:
             return Fate(out, back)
         match chance.randrange(8):

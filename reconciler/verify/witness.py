@@ -48,6 +48,8 @@ class Witness:
     terminated: dict[Incarnation, int] = field(default_factory=dict)
     meddled: set[Incarnation] = field(default_factory=set)
     """Incarnations that somebody else deleted: what their release then does is the service's business."""
+    asked_to_end: dict[Incarnation, int] = field(default_factory=dict)
+    """When somebody first asked for the end of a job, in the service's ticks."""
     looked: dict[str, int] = field(default_factory=dict)
     """When each process last read the list of jobs, in the service's ticks."""
     asked: dict[tuple[str, ...], int] = field(default_factory=dict)
@@ -56,6 +58,10 @@ class Witness:
     """The incarnations of jobs that each process was ever shown."""
     states: set[int] = field(default_factory=set)
     """Prints of the states of the account in which requests met it."""
+    release_seconds: float = 0.0
+    """How long a release takes; 0: as long as any command."""
+    fails: Callable[[], bool] = lambda: False
+    """Whether the release that begins now is one that fails, where its duration is given."""
     world: World = field(init=False)
 
     # --- commands on nodes
@@ -72,7 +78,7 @@ class Witness:
         if node.boots in boots and incarnation not in self.meddled:
             self.broken.append(f"release of job/{job.id} started a second time on node {node.id}")
         boots.append(node.boots)
-        return None
+        return Outcome(self.release_seconds, exit_code=int(self.fails())) if self.release_seconds else None
 
     @property
     def release_runs(self) -> int:
@@ -111,9 +117,13 @@ class Witness:
         return hash((tuple(nodes), tuple(jobs), tuple(tasks), tuple(pools), tuple(schedules)))
 
     def _watch_hand(self, request: Request, parts: list[str]) -> Done:
-        job = self.world.jobs.get(parts[1]) if parts[0] == "jobs" and len(parts) == 2 else None
-        if request.method == "DELETE" and job is not None:
+        job = self.world.jobs.get(parts[1]) if parts[0] == "jobs" and len(parts) >= 2 else None
+        if job is None:
+            return _nothing
+        if request.method == "DELETE" and len(parts) == 2:
             self.meddled.add((job.key, job.created))
+        if request.method == "DELETE" or parts[2:] == ["terminate"]:
+            self.asked_to_end.setdefault((job.key, job.created), self.world.now)
         return _nothing
 
     def _watch_process(self, who: str, request: Request, parts: list[str]) -> Done:
@@ -136,6 +146,7 @@ class Witness:
                 findings += self._on_delete(who, target)
             elif verb == "terminate":
                 incarnation = (target.key, target.created)
+                self.asked_to_end.setdefault(incarnation, self.world.now)
                 if self.terminated.get(incarnation):
                     findings.append(f"{who} had job/{target.id} terminated a second time")
         elif isinstance(target, Schedule) and verb == "delete":
@@ -168,8 +179,7 @@ class Witness:
         if isinstance(target, Job) and target.schedule is not None:
             parent = self.world.schedules.get(target.schedule)
             return parent is None or self._is_ours(parent)
-        values = [item["value"] for item in target.spec.get("metadata") or () if item["name"] == MARK]
-        mark = Mark.parse(values[0]) if values else None
+        mark = _mark(target)
         return mark is not None and mark.stack == self.stack
 
     def _on_delete(self, who: str, job: Job) -> list[str]:
@@ -181,12 +191,21 @@ class Witness:
             if _owes(job, here) and self._is_up(here.node)
         ]
         findings = [f"{who} deleted job/{job.id}, which was not released on node {node}" for node in lost]
+        if self._is_held(job):
+            failed = [here.node_id for here in self.world.attendances_of_job[job.key].values() if _failed(here)]
+            findings += [f"{who} deleted job/{job.id}, whose release failed on node {node}" for node in failed]
         receipt = self.disk.receipts.get((Key.of(Kind.JOB, job.id), iso(job.created)))
         if receipt is None:
             return [*findings, f"{who} deleted job/{job.id} without a receipt in the store"]
         if _written(receipt) != self._results(job):
             findings.append(f"{who} deleted job/{job.id}, and its receipt is not what its nodes did")
         return findings
+
+    def _is_held(self, job: Job) -> bool:
+        """Whether its evidence is to be kept after a failed release: its mark says so, or that of its schedule."""
+        parent = self.world.schedules.get(job.schedule) if job.schedule is not None else None
+        mark = _mark(parent or job)
+        return mark is not None and mark.hold
 
     def _is_up(self, node: str) -> bool:
         return node in self.world.nodes and self.world.nodes[node].state in UP
@@ -223,11 +242,23 @@ class Witness:
                 if not _owes(job, here) or here.preparation is None or (restarts and job.state not in GOING):
                     continue
                 sentence = f"{who} took node {node.id}, which owed the release of job/{job.id}"
-                if (here.preparation.end or 0) > self.looked.get(who, 0):
+                looked = self.looked.get(who, 0)
+                if (here.preparation.end or 0) > looked:
                     self.told.append(f"{sentence}, prepared after the last look")
+                elif restarts and self.asked_to_end.get((job.key, job.created), 0) > looked:
+                    self.told.append(f"{sentence}, asked to end after the last look")
                 else:
                     findings.append(sentence)
         return findings
+
+
+def _mark(target: Job | Pool | Schedule) -> Mark | None:
+    values = [item["value"] for item in target.spec.get("metadata") or () if item["name"] == MARK]
+    return Mark.parse(values[0]) if values else None
+
+
+def _failed(here: Attendance) -> bool:
+    return here.release is not None and bool(here.release.exit_code)
 
 
 def _nothing(_: int) -> None:

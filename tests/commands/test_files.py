@@ -42,11 +42,23 @@ def test_what_makes_the_file_is_said(desk: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[]", "is not a snapshot"),
-        ("{}", "is not a snapshot"),
-        ('{"kind": "Snapshot", "answers": {}, "format_version": "9"}', "format 9"),
+        ("x", "live.json is not a snapshot: Expecting value"),
+        ("[]", "live.json is not a snapshot (made by `reconciler snapshot`)"),
+        ("{}", "live.json is not a snapshot (made by `reconciler snapshot`)"),
+        (
+            '{"kind": "Snapshot", "answers": {}, "format_version": "9"}',
+            "live.json is a snapshot of format 9; this version reads 1.0",
+        ),
         ('{"kind": "Snapshot", "answers": {}, "format_version": "1.0"}', "does not say of which account"),
-        ('{"kind": "Snapshot", "answers": {}, "format_version": "1.0", "endpoint": "x", "at": "now"}', "its time"),
+        (
+            '{"kind": "Snapshot", "answers": {}, "format_version": "1.0", "endpoint": "x", "at": "now"}',
+            "live.json is not a whole snapshot: expected its time, found 'now'",
+        ),
+        (
+            '{"kind": "Snapshot", "answers": {}, "format_version": "1.0", "endpoint": "x", '
+            '"at": "2030-01-01T00:00:00Z"}',
+            "live.json is not a whole snapshot: it lacks the account's ",
+        ),
     ],
 )
 def test_what_is_no_snapshot_is_no_target(desk: Any, text: str, said: str) -> None:

@@ -125,7 +125,8 @@ tasks:
 
     @property
     def journal(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self._kept / "journal.jsonl").read_text("utf-8").splitlines()]
+        segments = sorted(self._kept.glob("journal/*.jsonl"))
+        return [json.loads(line) for path in segments for line in path.read_text("utf-8").splitlines()]
 
     @property
     def logs(self) -> dict[str, str]:
@@ -258,10 +259,10 @@ def test_a_release_that_hangs_is_waited_for_until_somebody_forces_the_end(job: J
     assert (forced.code, job.state) == (0, "absent")
     assert "road: delete with force" in forced.out
     assert "releases that have not run may be lost" in forced.out
-    (asked,) = [row for row in job.journal if row["event"] == "dangerous-force"]
+    (asked,) = [row for row in job.journal if row["event"] == "consent" and row["flag"] == "--dangerous-force"]
     assert (asked["object"], asked["born"]) == (f"job/{job.name}", job.receipts[0]["born"])
     assert "@" in asked["who"]
-    assert asked["command"] == f"apply --dangerous-force job/{job.name}"
+    assert asked["command"] == "apply"
     (sent,) = [row for row in job.journal if row["event"] == "action" and row.get("force")]
     assert (sent["verb"], sent["error"]) == ("delete", None)
     assert asked["at"] < sent["at"]

@@ -19,7 +19,7 @@ def test_a_wrong_key_is_said_in_one_line(bench: Any) -> None:
     ran = bench.apply(AZURE_BATCH_ACCESS_KEY="d3Jvbmc=")
     assert ran.code == 1
     (line,) = ran.err.splitlines()
-    assert "403 AuthenticationFailed: the key or token does not fit this account" in line
+    assert "403 AuthenticationFailed: the key does not fit this account" in line
 
 
 def test_a_key_that_is_none_is_said_in_one_line(bench: Any) -> None:
@@ -179,7 +179,7 @@ def test_a_failed_release_keeps_the_job_until_somebody_consents(bench: Any) -> N
     assert set(map(tuple, bench.shared("released.txt").values())) == {("j",)}
     receipts = [
         json.loads(line)
-        for line in next((bench.folder.parent).glob(".local/state/reconciler/stacks/*/s/journal.jsonl"))
+        for line in next((bench.folder.parent).glob(".local/state/reconciler/stacks/*/s/journal/*.jsonl"))
         .read_text("utf-8")
         .splitlines()
     ]

@@ -75,6 +75,32 @@ class Selfish(Wrapped):
         return replace(seen, jobs={key: job for key, job in seen.jobs.items() if job.name != "guest"})
 
 
+class Careless(Wrapped):
+    """Takes every release that ended for one that succeeded."""
+
+    async def node_runs(self, job: Any) -> tuple[Any, ...]:
+        return tuple(
+            replace(run, release=run.release and replace(run.release, exit_code=0, result="success", failure=None))
+            for run in await self.account.node_runs(job)
+        )
+
+
+class Restless(Wrapped):
+    """Restarts nodes on which a release of somebody else is under way: does not see that their job ends."""
+
+    async def observe(self) -> Observed:
+        seen = await self.account.observe()
+        guest = {key: replace(job, state="active") for key, job in seen.jobs.items() if job.name == "guest"}
+        return replace(seen, jobs={**seen.jobs, **guest})
+
+
+class Presuming(Wrapped):
+    """Takes what may not be listed for absent."""
+
+    async def observe(self) -> Observed:
+        return replace(await self.account.observe(), unread={})
+
+
 @pytest.mark.parametrize(
     "broken, stack, fault, caught_by",
     [
@@ -82,6 +108,9 @@ class Selfish(Wrapped):
         (Unguarded, "small", "ended a job/main that it never saw", 19),
         (Obstinate, "small", "ended a job/main that it never saw", 111),
         (Grasping, "small", "its receipt is not what its nodes did", 0),
+        (Careless, "small", "whose release failed on node", 1),
+        (Presuming, "large", "which owed the release of job/main", 92),
+        (Restless, "nodes", "which owed the release of job/guest", 193),
         (Selfish, "nodes", "which owed the release of job/guest", 19),
     ],
 )

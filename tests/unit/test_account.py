@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
+from azure.core.pipeline.transport import AioHttpTransport
 
 from reconciler.azure import connect
 from reconciler.emulator import Simulation
-from reconciler.errors import Moved
+from reconciler.errors import LockLost, Moved
 from reconciler.lifecycle.steps import Action, Verb
-from reconciler.model.desired import Key, Kind
+from reconciler.model.desired import Key, Kind, Task
 from reconciler.observed import Guard, LiveNode, Mark
 
 POOL = {
@@ -83,3 +84,41 @@ async def test_a_job_that_somebody_else_made_first_is_not_taken_for_our_own_crea
         with pytest.raises(Moved) as refused:
             await account.send(Key.of(Kind.JOB, "j"), "j", action)
     assert refused.value.code == "JobExists"
+
+
+async def test_nothing_that_changes_the_account_is_sent_once_the_lock_is_lost(batch: Simulation) -> None:
+    """Each request asks, also those of one action: a collection of tasks has many."""
+    batch.request("POST", "/pools", POOL)
+    allowed = 1
+
+    def permit() -> None:
+        nonlocal allowed
+        allowed -= 1
+        if allowed < 0:
+            raise LockLost("the lock s was broken")
+
+    tasks = tuple(Task(f"t{number}", {}, {"id": f"t{number}", "commandLine": "true"}) for number in range(150))
+    async with connect(batch.endpoint, batch.account, batch.key, use_proxies=False, permit=permit) as account:
+        body = {"id": "j", "poolInfo": {"poolId": "p"}}
+        await account.send(Key.of(Kind.JOB, "j"), "j", Action(Verb.CREATE, "", body=body, mark=Mark("s")))
+        live = (await account.observe()).jobs[Key.of(Kind.JOB, "j")]
+        with pytest.raises(LockLost):
+            await account.send(live.key, "j", Action(Verb.ADD_TASKS, "", live.guard, tasks=tasks))
+        assert (await account.task_counts(live)).active == 0
+
+
+async def test_every_request_of_an_action_carries_its_id(batch: Simulation) -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    class Watching(AioHttpTransport):
+        async def send(self, request: Any, **config: Any) -> Any:
+            seen.append((request.method, request.headers.get("client-request-id")))
+            return await super().send(request, **config)
+
+    transport = Watching(use_env_settings=False)
+    async with connect(batch.endpoint, batch.account, batch.key, use_proxies=False, transport=transport) as account:
+        action = Action(Verb.CREATE, "", body=POOL, mark=Mark("s"), call="0f0a0b0c-0000-4000-8000-000000000001")
+        await account.send(Key.of(Kind.POOL, "p"), "p", action)
+        await account.observe()
+    assert seen[0] == ("POST", action.call)
+    assert action.call not in {call for _, call in seen[1:]}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import Denied, Missing, Rejected
+from reconciler.errors import Denied, LockLost, Missing, Rejected
 from reconciler.executor import End, Result, Run, Settings, approve, look
 from reconciler.executor.execution import Execution
 from reconciler.ledger import Ledger
@@ -51,7 +51,7 @@ class Paper:
     def taken_over(self, key: Key, born: str) -> None:
         self.told.append(f"{key} {born}")
 
-    def write(self, event: str, /, **facts: Any) -> None: ...
+    async def write(self, event: str, /, **facts: Any) -> None: ...
 
     async def ledger(self) -> Ledger:
         return Ledger()
@@ -69,14 +69,14 @@ class Paper:
         return lambda *_: None
 
 
-def run(desired: Desired, account: Any, context: Context, paper: Any = None) -> Result:
+def run(desired: Desired, account: Any, context: Context, paper: Any = None, **more: Any) -> Result:
     paper = paper or Paper()
 
     async def work() -> Result:
         plan = make_plan(desired, await look(account, desired, context, watch=False), context)
         settings = Settings(work=False, max_duration=60)
         return await Run(
-            account, account, paper, paper, paper, paper, desired, context, settings, approve(plan)
+            account, account, paper, paper, paper, paper, desired, context, settings, approve(plan), **more
         ).converge()
 
     return asyncio.run(work())
@@ -95,6 +95,25 @@ def test_a_job_of_a_schedule_that_ends_meanwhile_is_for_the_next_run(world: Any)
     account = Account([before, after])
     result = run(world.desired(wanted), account, world.context)
     assert (result.end, account.sent, dict(result.failures)) == (End.SETTLED, [], {})
+
+
+def test_a_run_that_lost_its_lock_sends_nothing_and_stops(world: Any) -> None:
+    stop = asyncio.Event()
+    noted: list[tuple[str, Any]] = []
+
+    class Noting(Paper):
+        async def write(self, event: str, /, **facts: Any) -> None:
+            noted.append((event, facts.get("error")))
+
+    def permit() -> None:
+        stop.set()  # as whoever holds the lock does when it is told
+        raise LockLost("the lock s was broken")
+
+    account = Account([world.observed(world.live_job(world.job()))])
+    result = run(world.desired(world.job(priority=5)), account, world.context, Noting(), stop=stop, permit=permit)
+    assert (result.end, account.sent, dict(result.failures)) == (End.IN_PROGRESS, [], {})
+    assert result.stopped == "interrupted"
+    assert noted == [("action", "update job/j: not sent: the lock s was broken")]
 
 
 def test_a_change_that_does_not_take_is_an_error(world: Any) -> None:
@@ -288,5 +307,5 @@ def test_a_run_is_written_down_before_its_job_is_deleted(world: Any) -> None:
     live = world.live_job(wanted, "completed", counts=TaskCounts(succeeded=1))
     (entry,) = make_plan(world.desired(), world.observed(live), world.context).entries.values()
     action = Action(Verb.DELETE, "", live.guard, run=entry_of(wanted, live, world.context))
-    asyncio.run(Execution(account, account, paper, paper, paper, paper, "s").carry_out(entry, action))
+    asyncio.run(Execution(account, account, paper, paper, paper, paper, "s", lambda: None).carry_out(entry, action))
     assert done == ["written down", Verb.DELETE]

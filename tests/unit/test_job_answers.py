@@ -12,7 +12,7 @@ from reconciler.lifecycle.ownership import KEPT
 from reconciler.lifecycle.runs import GONE, may_expire, run_digest
 from reconciler.lifecycle.steps import Action, Blocked, Consents, Done, Step, Verb, Wait
 from reconciler.lifecycle.tasks import retry_digest
-from reconciler.observed import Guard, LiveJob, Mark, TaskCounts
+from reconciler.observed import Failure, Guard, LiveJob, Mark, NodeRun, Run, TaskCounts
 
 GUARD = Guard("0x1", "t0")
 REASON = "no longer in the manifests"
@@ -74,6 +74,15 @@ def test_a_failed_release_is_written_down_and_then_held_with_all_its_nodes(world
     )
     agreed = replace(written, consents=Consents(release_failure=frozenset({live.key})))
     assert next_step(None, live, agreed) == Action(Verb.DELETE, REASON, GUARD, receipt=nodes)
+
+
+def test_a_release_that_could_not_start_is_told_with_the_reason_of_the_service(world: Any) -> None:
+    failure = Failure("UserError", "CommandProgramNotFound", "The command program was not found")
+    run = Run("completed", None, "failure", failure)
+    live = world.live_job(world.job(), "completed", nodes=(NodeRun("n1", "p", Run("completed", 0, "success"), run),))
+    step = next_step(None, live, world.context)
+    assert isinstance(step, Action)
+    assert step.reason == f"release failed on n1 ({failure})"
 
 
 # A successor

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from reconciler.cli.show import PAST
+from reconciler.guards import guards_of
 from reconciler.ledger import Entry, Ledger
 from reconciler.lifecycle import job as job_life
 from reconciler.lifecycle import pool as pool_life
@@ -15,7 +16,7 @@ from reconciler.lifecycle.runs import run_digest
 from reconciler.lifecycle.steps import Action, Blocked, Consents, Verb, Wait
 from reconciler.model.desired import Key, Kind
 from reconciler.observed import LiveNode, Mark, TaskCounts
-from reconciler.planning import make_plan, too_much
+from reconciler.planning import make_plan
 from reconciler.render.text import NO_CHANGES, plan_text, road_text, summary
 
 
@@ -188,29 +189,6 @@ def test_the_digest_covers_effects_and_not_etags(world: Any) -> None:
     assert make_plan(world.desired(wanted), world.observed(reborn), world.context).digest != plan.digest
 
 
-@pytest.mark.parametrize(
-    ("owned", "kept", "limit", "allowed", "stopped"),
-    [
-        (12, 1, None, None, True),
-        (12, 1, None, 11, False),
-        (12, 1, 3, None, True),
-        (9, 1, None, None, False),
-        (40, 30, None, None, False),
-        (40, 28, None, None, False),
-        (40, 27, None, None, True),
-        (2, 0, None, None, True),  # the manifests hold no object at all
-        (2, 0, None, 2, False),
-    ],
-)
-def test_a_plan_that_removes_much_needs_consent(
-    world: Any, owned: int, kept: int, limit: int | None, allowed: int | None, stopped: bool
-) -> None:
-    jobs = [world.job(f"j{number}") for number in range(owned)]
-    desired = world.desired(*jobs[:kept], max_deletes=limit)
-    plan = make_plan(desired, world.observed(*map(world.live_job, jobs)), world.context)
-    assert (too_much(plan, desired, allowed) is not None) is stopped
-
-
 def test_secrets_in_values_are_masked(world: Any) -> None:
     url = "https://a.blob.core.windows.net/c/f?sv=1&sig=abc%2Fdef&se=2"
     wanted = world.job(jobPreparationTask={"commandLine": "x", "resourceFiles": [{"httpUrl": url, "filePath": "f"}]})
@@ -276,7 +254,6 @@ def test_a_pool_is_orphaned_with_its_nodes_and_whatever_they_owe(world: Any) -> 
     live = world.live_pool(world.pool(), mark=Mark("s", orphan=True))
     plan = make_plan(world.desired(), world.observed(live), world.context)
     assert roads(plan) == {"pool/p": "orphan"}
-    assert too_much(plan, world.desired(), None) is None
 
 
 def test_a_job_that_is_removed_after_its_time_is_not_created_again_in_the_same_plan(world: Any) -> None:
@@ -285,7 +262,7 @@ def test_a_job_that_is_removed_after_its_time_is_not_created_again_in_the_same_p
     observed = replace(world.observed(world.live_job(wanted, "completed", **facts)), at="2030-01-03T00:00:00Z")
     plan = make_plan(world.desired(wanted, max_deletes=0), observed, world.context)
     assert roads(plan) == {"job/j": "delete -> wait for the service to forget it"}
-    assert too_much(plan, world.desired(wanted, max_deletes=0), None) is None
+    assert guards_of(plan, world.desired(wanted, max_deletes=0)) == ()
 
 
 def test_a_run_whose_manifest_is_gone_is_forgotten(world: Any) -> None:
@@ -307,16 +284,6 @@ def test_an_adopted_object_knows_its_manifest_whatever_differed(world: Any) -> N
         actions = make_plan(world.desired(wanted), world.observed(pool), context).entries[wanted.key].actions
         marks = [action.mark.spec for action in actions if action.mark is not None]
         assert marks == [wanted.digest] if live.spec == wanted.spec else ["", wanted.digest]
-
-
-def test_a_source_without_any_object_forgets_no_run_without_consent(world: Any) -> None:
-    wanted = world.job()
-    run = Entry("s", wanted.key, "j", run_digest(wanted), wanted.tasks_run_digest, "t0", "t1", "success")
-    context = replace(world.context, ledger=Ledger({wanted.key: run}))
-    plan = make_plan(world.desired(), world.observed(), context)
-    assert "--allow-deletes 1" in (too_much(plan, world.desired(), None) or "")
-    assert too_much(plan, world.desired(), 1) is None
-    assert too_much(plan, world.desired(world.pool()), None) is None
 
 
 def test_every_object_says_where_the_ledger_is_and_a_consent_for_all_makes_a_new_one_count(world: Any) -> None:

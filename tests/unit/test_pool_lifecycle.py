@@ -182,6 +182,7 @@ def test_a_shrink_without_enough_free_nodes_needs_a_person_and_keeps_none_off(wo
     wanted = world.pool(targetDedicatedNodes=1)
     step = next_step(wanted, live, context)
     assert isinstance(step, Blocked)
+    assert step.reason == "1 node has to go, and only 0 owe no release: job/j on n1, n2; end the jobs first"
     assert step.consent == "--allow-release-loss job/j"
     step = next_step(wanted, aside(live, "n2"), context)
     assert isinstance(step, Action)
@@ -321,6 +322,26 @@ def test_how_a_field_that_needs_an_empty_pool_is_changed(world: Any, life: dict[
     else:
         assert isinstance(step, Action)
         assert step.verb == verb
+
+
+def test_a_missing_line_never_empties_a_pool_for_the_default_of_its_field(world: Any) -> None:
+    live = world.live_pool(world.pool(taskSlotsPerNode=2), members=nodes("idle", "idle"))
+    for life in ({}, {"rollout": "ScaleToZero"}):
+        step = next_step(world.pool(life=life), live, world.context)
+        assert step == Blocked(
+            "taskSlotsPerNode differs and no line of the manifest speaks of it; it can change only while the pool has "
+            "no nodes, and a missing line never takes nodes away",
+            "--replace pool/p",
+        )
+
+
+def test_a_pool_that_is_never_to_be_deleted_is_not_replaced(world: Any) -> None:
+    live = world.live_pool(world.pool(), members=nodes("idle", "idle"))
+    wanted = world.pool(taskSlotsPerNode=2, life={"rollout": "Replace", "preventDestroy": True})
+    step = next_step(wanted, live, world.context)
+    assert isinstance(step, Blocked)
+    assert step.reason.startswith("kept: ")
+    assert step.reason.endswith(" the pool has no nodes, and lifecycle.preventDestroy forbids to replace it")
 
 
 def test_mounts_are_set_on_an_empty_pool_and_nowhere_else(world: Any) -> None:

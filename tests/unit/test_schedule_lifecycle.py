@@ -412,7 +412,8 @@ ENDED = "and a completed schedule takes no changes"
             BOTH,
             {"preventDestroy": True},
             Blocked(
-                f"jobSpecification and schedule changed, {ENDED}, and lifecycle.preventDestroy forbids to replace it"
+                f"kept: jobSpecification and schedule changed, {ENDED}, and lifecycle.preventDestroy forbids to "
+                "replace it"
             ),
         ),
         (BOTH, {"state": "Completed"}, Done("completed, as its manifest says")),

@@ -30,7 +30,7 @@ spec:
   commonEnvironmentSettings: [{name: B, value: "2"}, {name: A, value: null}]
 tasks:
 - {id: T2, commandLine: two}
-- {id: t1, commandLine: one, displayName: ~, resourceFiles: [{httpUrl: u, filePath: f, fileMode: null}]}
+- {id: t1, commandLine: one, displayName: ~, resourceFiles: [{httpUrl: https://h/u, filePath: f, fileMode: null}]}
 """
 
 
@@ -64,7 +64,11 @@ def test_tasks_keep_their_order_and_leave_to_their_job_what_they_do_not_say(load
     two, one = job.tasks.values()
     assert list(job.tasks) == ["t2", "t1"]
     assert (two.name, two.body) == ("T2", {"id": "T2", "commandLine": "two"})
-    assert one.body == {"id": "t1", "commandLine": "one", "resourceFiles": [{"httpUrl": "u", "filePath": "f"}]}
+    assert one.body == {
+        "id": "t1",
+        "commandLine": "one",
+        "resourceFiles": [{"httpUrl": "https://h/u", "filePath": "f"}],
+    }
     assert two.spec == normalise(TaskSpec, two.body)
     assert "maxTaskRetryCount" not in two.spec["constraints"], "what the service takes from the job is not compared"
 

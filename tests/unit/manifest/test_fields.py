@@ -63,7 +63,19 @@ STACK = "apiVersion: reconciler/v1\nkind: Stack\nmetadata: {name: s}\nspec:\n"
         ("  quux: 3", "7:3: spec.quux: unknown field 'quux'"),
         ("  'a b\\n': 3", "7:3: spec['a b\\\\n']: unknown field 'a b\\\\n'"),
         (
-            "  startTask: {commandLine: x, resourceFiles: [{httpUrl: u}]}",
+            "  startTask: {commandLine: x, resourceFiles: [{httpUrl: 'file:///etc/passwd', filePath: f}]}",
+            "7:57: spec.startTask.resourceFiles[0].httpUrl: expected a URL that begins with https:// or http://, found one that begins with 'file'",
+        ),
+        (
+            "  startTask: {commandLine: x, resourceFiles: [{storageContainerUrl: container}]}",
+            "7:69: spec.startTask.resourceFiles[0].storageContainerUrl: expected a URL that begins with https:// or http://, found a text without it",
+        ),
+        (
+            "  startTask: {commandLine: x, resourceFiles: [{httpUrl: 'https:///f', filePath: f}]}",
+            "7:57: spec.startTask.resourceFiles[0].httpUrl: expected a URL with a host and without blanks, found another text",
+        ),
+        (
+            "  startTask: {commandLine: x, resourceFiles: [{httpUrl: https://h/u}]}",
             "7:47: spec.startTask.resourceFiles[0]: expected filePath beside httpUrl, found none",
         ),
     ],
@@ -97,7 +109,14 @@ def test_a_wrong_field_of_a_pool(findings: Findings, lines: str, expected: str |
         (JOB.replace("kind: Job\n", ""), "1:1: kind: expected a value for 'kind', found none"),
         (STACK + "  variables: {default: {defualt: x}}", "5:25: spec.variables.default.defualt: unknown field 'defualt' (did you mean 'default'?)"),
         (STACK + "  limits: {deletes: -1}", "5:21: spec.limits.deletes: expected at least 0, found the number -1"),
-        (STACK + "  guards: {}", "5:3: spec.guards: 'guards' is not supported by this version"),
+        (
+            STACK + "  guards: {releaseLoss: Allow}",
+            "5:12: spec.guards.releaseLoss: 'releaseLoss' is no setting: nodes that owe a release are given up only by "
+            "the name of the job (--allow-release-loss)",
+        ),
+        (STACK + "  guards: {deletes: {share: 101}}", "5:29: spec.guards.deletes.share: expected at most 100, found the number 101"),
+        (STACK + "  guards: {deletes: {count: 0}}", "5:29: spec.guards.deletes.count: expected at least 1, found the number 0"),
+        (STACK + "  guards: {taskLoss: Never}", "5:22: spec.guards.taskLoss: expected 'Ask' or 'Allow', found 'Never'"),
     ],
 )  # fmt: skip
 def test_a_wrong_field_elsewhere(findings: Findings, text: str, expected: str) -> None:

@@ -17,14 +17,14 @@ BASE = {
     "    imageReference: {virtualMachineImageId: i}\n    nodeAgentSKUId: n\n  metadata: [{name: a, value: '1'}, {name: b, value: '2'}]\n",
     "job.yaml": HEAD % ("Job", "J") + "spec:\n  poolInfo: {poolId: p}\n  priority: 5\n  displayName: from the base\n"
     "  commonEnvironmentSettings: [{name: A, value: a}, {name: B, value: b}]\n"
-    "tasks:\n- {id: One, commandLine: one}\n- {id: two, commandLine: two, resourceFiles: [{httpUrl: u, filePath: f}]}\n",
+    "tasks:\n- {id: One, commandLine: one}\n- {id: two, commandLine: two, resourceFiles: [{httpUrl: https://h/u, filePath: f}]}\n",
     "gone.yaml": HEAD % ("Job", "gone") + "spec: {poolInfo: {poolId: p}}\n",
 }  # fmt: skip
 PROD = {
     "stack.yaml": HEAD % ("Stack", "prod") + "spec: {bases: [../../base], variables: {size: {default: big}, n: {description: d}}}\n",
     "job.yaml": HEAD % ("Job", "j") + "spec:\n  priority: 7\n  displayName: null\n"
     "  commonEnvironmentSettings: [{name: B, value: B}, {name: C, value: c}, {name: A, $patch: delete}]\n"
-    "tasks:\n- {id: one, displayName: first}\n- {id: TWO, resourceFiles: [{httpUrl: v, filePath: g}]}\n- {id: three, commandLine: 3rd}\n"
+    "tasks:\n- {id: one, displayName: first}\n- {id: TWO, resourceFiles: [{httpUrl: https://h/v, filePath: g}]}\n- {id: three, commandLine: 3rd}\n"
     "lifecycle: {preventDestroy: true}\n",
     "more.yaml": HEAD % ("Job", "more") + "spec: {poolInfo: {poolId: p}}\n",
     "gone.yaml": HEAD % ("Job", "gone") + "$patch: delete\n",
@@ -77,7 +77,7 @@ def test_an_overlay_is_the_base_with_its_changes(both: Path) -> None:
     }
     assert [task.body for task in wanted.tasks.values()] == [
         {"id": "one", "commandLine": "one", "displayName": "first"},
-        {"id": "TWO", "commandLine": "two", "resourceFiles": [{"httpUrl": "v", "filePath": "g"}]},
+        {"id": "TWO", "commandLine": "two", "resourceFiles": [{"httpUrl": "https://h/v", "filePath": "g"}]},
         {"id": "three", "commandLine": "3rd"},
     ]
     assert wanted.lifecycle.preventDestroy

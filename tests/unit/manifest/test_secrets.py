@@ -23,6 +23,7 @@ spec:
 """
 JOB = "apiVersion: reconciler/v1\nkind: Job\nmetadata: {name: j}\nspec:\n  poolInfo: {poolId: p}\n"
 STACK = "apiVersion: reconciler/v1\nkind: Stack\nmetadata: {name: s}\nspec:\n"
+SIGNED = "https://h/f?sig=sesame"
 SET = {"TOKEN": "open sesame", "EMPTY": ""}
 
 
@@ -36,9 +37,9 @@ def test_the_value_of_a_setting_is_compared_and_remembered_as_secret(loaded: Loa
     lines += (
         "  jobPreparationTask: {commandLine: c, resourceFiles: [{httpUrl: {secretRef: {env: TOKEN}}, filePath: f}]}\n"
     )
-    job = only(loaded(JOB + lines, environment=SET))
-    assert job.spec["commonEnvironmentSettings"] == {"A": {"value": "x"}, "T": {"value": "open sesame"}}
-    assert job.body["commonEnvironmentSettings"] == [{"name": "A", "value": "x"}, {"name": "T", "value": "open sesame"}]
+    job = only(loaded(JOB + lines, environment={"TOKEN": SIGNED}))
+    assert job.spec["commonEnvironmentSettings"] == {"A": {"value": "x"}, "T": {"value": SIGNED}}
+    assert job.body["commonEnvironmentSettings"] == [{"name": "A", "value": "x"}, {"name": "T", "value": SIGNED}]
     assert job.secret_paths == {
         ("commonEnvironmentSettings", "T", "value"),
         ("jobPreparationTask", "resourceFiles", "0", "httpUrl"),
