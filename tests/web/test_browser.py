@@ -99,26 +99,24 @@ def overflow(page: Page) -> int:
     return int(page.evaluate("document.scrollingElement.scrollWidth - document.documentElement.clientWidth"))
 
 
-def test_every_page_fits_a_phone_and_breaks_no_rule_of_its_own(busy: Stage, browser: Browser) -> None:
-    with served(busy) as site, opened(browser, viewport={"width": 375, "height": 800}) as (_, page, wrong):
-        for path in PAGES:
+def test_pages_fit_a_phone_and_a_desk_and_break_no_rule_of_their_own(busy: Stage, browser: Browser) -> None:
+    with served(busy) as site, opened(browser) as (_, page, wrong):
+        for width, path in ((375, "/"), (375, "/stacks/demo/plan"), (1280, "/stacks/demo/objects/job/gone")):
+            page.set_viewport_size({"width": width, "height": 800})
             page.goto(site.url + path)
-            assert overflow(page) == 0, path
-        page.set_viewport_size({"width": 1280, "height": 800})
-        for path in ("/stacks/demo/objects/job/gone", "/stacks/demo/plan", "/stacks/demo/objects"):
-            page.goto(site.url + path)
-            assert overflow(page) == 0, path
+            assert overflow(page) == 0, f"{path} at {width} px"
         assert wrong == []
 
 
 def checked(busy: Stage, browser: Browser, scheme: str, width: int, paths: tuple[str, ...]) -> None:
-    """axe finds nothing on these pages."""
+    """axe finds nothing on these pages, and they fit."""
     source = axe.script()
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}, "bypass_csp": True}
     with served(busy) as site, opened(browser, **options) as (_, page, _wrong):
         told = []
         for path in paths:
             page.goto(site.url + path)
+            assert overflow(page) == 0, path
             page.evaluate(source)
             found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(done => done.violations)")
             told += [(path, one["id"], [node["html"][:160] for node in one["nodes"]][:5]) for one in found]
@@ -135,7 +133,7 @@ def test_nobody_is_kept_out(scheme: str, path: str, busy: Stage, browser: Browse
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [375, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nobody_is_kept_out_of_any_page(scheme: str, width: int, busy: Stage, browser: Browser) -> None:
+def test_nobody_is_kept_out_of_any_page_and_each_fits(scheme: str, width: int, busy: Stage, browser: Browser) -> None:
     checked(busy, browser, scheme, width, (*PAGES, "/nowhere", "/stacks/demo/objects?q=nothing+like+it"))
 
 
@@ -285,6 +283,7 @@ def test_a_page_of_another_site_cannot_send_our_forms(busy: Stage, browser: Brow
     assert busy.desk.asked == []
 
 
+@pytest.mark.slow
 def test_motion_is_still_for_who_asks_for_it(busy: Stage, browser: Browser) -> None:
     with served(busy) as site:
         for preference, names in (("reduce", "none"), ("no-preference", "pulse")):
