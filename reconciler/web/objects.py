@@ -15,7 +15,7 @@ from reconciler.observed import LiveJob, LiveNode, LivePool, LiveSchedule, NodeR
 from reconciler.planning import Entry
 from reconciler.render.mask import Mask
 from reconciler.render.text import step_text
-from reconciler.status import Health, Sync
+from reconciler.status import Health, Sync, health
 from reconciler.web.differences import difference_of
 from reconciler.web.index import counts_of, state_of
 from reconciler.web.shown import between
@@ -89,10 +89,13 @@ async def one_object(request: web.Request) -> web.Response:
         case LivePool() as pool:
             pager = Pager.of(request, len(pool.members or ()))
             doing |= {"members": _members(pool, pager)}
-        case LiveSchedule():
+        case LiveSchedule() as schedule:
+            fresh = {job.key: job for job in schedule.children}
             made = index.of_schedule.get(key, [])
             pager = Pager.of(request, len(made))
-            doing |= {"children": [(one, task_bar(one.counts)) for one in made[pager.first : pager.last]]}
+            doing |= {
+                "children": [(one, task_bar(counts_of(fresh.get(one.key)))) for one in made[pager.first : pager.last]]
+            }
     after = index.plan.waits_for(key) if index.plan is not None and entry is not None else ()
     return site.page(
         request,
@@ -105,6 +108,7 @@ async def one_object(request: web.Request) -> web.Response:
         live=live,
         state=state_of(live),
         look_error=look.error,
+        problems=health(live)[1],
         difference=difference_of(entry, after) if entry is not None else None,
         road=[_step_words(step) for step in entry.road] if entry is not None else [],
         blocked=entry.blocked if entry is not None else None,
