@@ -1,7 +1,7 @@
 """The objects of a stack: a list to search, and one object with all that is known of it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -96,6 +96,8 @@ async def one_object(request: web.Request) -> web.Response:
             doing |= {
                 "children": [(one, task_bar(counts_of(fresh.get(one.key)))) for one in made[pager.first : pager.last]]
             }
+    if row is not None and live is not None:  # what was read closely may say more than the last pass knew
+        row = replace(row, health=health(live)[0], problems=health(live)[1])
     after = index.plan.waits_for(key) if index.plan is not None and entry is not None else ()
     return site.page(
         request,
@@ -108,7 +110,6 @@ async def one_object(request: web.Request) -> web.Response:
         live=live,
         state=state_of(live),
         look_error=look.error,
-        problems=health(live)[1],
         difference=difference_of(entry, after) if entry is not None else None,
         road=[_step_words(step) for step in entry.road] if entry is not None else [],
         blocked=entry.blocked if entry is not None else None,

@@ -150,6 +150,7 @@ async def test_an_object_that_is_gone_still_shows_what_is_known_of_it(busy: Stag
 async def test_a_job_that_a_pass_had_no_reason_to_look_at_is_read_when_its_page_is_shown(
     stage: Stage, visit: Visit
 ) -> None:
+    stage.simulation.script(command="render", exit_code=3)
     stage.write(cpu=POOL % ("cpu", 1), j=JOB % ("j", "cpu", 1))
     await stage.apply()
     status = await stage.look()
@@ -159,8 +160,12 @@ async def test_a_job_that_a_pass_had_no_reason_to_look_at_is_read_when_its_page_
     async with visit(stage) as visitor:
         words = (await visitor.get("/stacks/demo/objects/job/j")).words
         tasks = (await visitor.get("/stacks/demo/objects/job/j/tasks")).words
-    assert "✓ succeeded exit code 0" in words and "✓ 1 succeeded" in words
-    assert "frame-1 ✓ succeeded 0 2026-01-01" in tasks
+    assert "job/j = Sync: Synced ✗ Health: Degraded" in words  # the pass had taken it for healthy
+    assert "task frame-1 failed (exit code 3)" in words
+    assert "✓ succeeded exit code 0" in words and "✗ 1 failed" in words
+    assert (
+        "frame-1 ✗ failed FailureExitCode: The task exited with an exit code representing a failure 3 2026-01" in tasks
+    )
 
 
 async def test_what_cannot_be_read_closely_is_shown_as_the_last_pass_saw_it(busy: Stage, visit: Visit) -> None:
