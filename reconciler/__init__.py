@@ -8,7 +8,8 @@ What the commands do is here as functions:
         print(happening.at, happening.object, happening.message)
 
 `plan` only reads. `apply(planned)` and `events(planned)` run a plan and do no more than it shows; `plan_removal` is
-what `destroy` plans. Errors are ReconcilerError and its kinds, drawn in `reconciler.errors`.
+what `destroy` plans. `save_plan` writes a plan to a file; `read_plan`, `load_again` and `plan_saved` make of that file
+what is left to do of it. Errors are ReconcilerError and its kinds, drawn in `reconciler.errors`.
 """
 
 from importlib import import_module
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from reconciler.api.happenings import Happening
     from reconciler.api.loading import load
     from reconciler.api.options import Options
-    from reconciler.api.planned import Planned, plan, plan_removal
+    from reconciler.api.planned import Planned, plan, plan_removal, plan_saved
+    from reconciler.api.saving import load_again, read_plan, save_plan
     from reconciler.api.target import Target, choose_target
     from reconciler.errors import ReconcilerError
     from reconciler.executor import End, Events, Result
+    from reconciler.saved import Saved, Sources
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,13 +36,19 @@ __all__ = [
     "Planned",
     "ReconcilerError",
     "Result",
+    "Saved",
+    "Sources",
     "Target",
     "apply",
     "choose_target",
     "events",
     "load",
+    "load_again",
     "plan",
     "plan_removal",
+    "plan_saved",
+    "read_plan",
+    "save_plan",
 ]
 
 _WHERE: Final = {
@@ -50,13 +59,19 @@ _WHERE: Final = {
     "Planned": "api.planned",
     "ReconcilerError": "errors",
     "Result": "executor",
+    "Saved": "saved",
+    "Sources": "saved",
     "Target": "api.target",
     "apply": "api.applying",
     "choose_target": "api.target",
     "events": "api.applying",
     "load": "api.loading",
+    "load_again": "api.saving",
     "plan": "api.planned",
     "plan_removal": "api.planned",
+    "plan_saved": "api.planned",
+    "read_plan": "api.saving",
+    "save_plan": "api.saving",
 }
 
 

@@ -4,6 +4,7 @@ ReconcilerError
 ├── UsageError        the command line is wrong; nothing was sent (exit 64)
 ├── ManifestErrors    the manifests are wrong: every finding of every file at once; nothing was sent (exit 64)
 ├── UnsafePlan        the plan is sound but needs consent: which limit, by how much, how to allow it
+├── StalePlan         what was approved is not what would be done any more: plan again
 ├── TargetError       no account could be reached or chosen
 ├── StoreError        what we keep for ourselves cannot be read or written
 ├── SourceError       the manifests cannot be fetched: the last good revision stays in force
@@ -76,6 +77,10 @@ class NotThere(ReconcilerError):
 
 class UnsafePlan(ReconcilerError):
     """A guard stopped a sound plan. The text names the rule, the numbers and the flag that consents."""
+
+
+class StalePlan(ReconcilerError):
+    """What was approved (a saved plan, a digest) is not what would be done now. Nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

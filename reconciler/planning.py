@@ -7,6 +7,7 @@ each action, so what is shown is what will be asked.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import takewhile
 from typing import Final, Generic, TypeVar
 
@@ -22,6 +23,7 @@ from reconciler.lifecycle.policies import policy_of
 from reconciler.lifecycle.secrets import is_drift
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Rule, Step, Verb, Wait
 from reconciler.lifecycle.wording import counted, few, verb_for
+from reconciler.masking import Mask
 from reconciler.model.desired import Desired, Key, Kind, Wanted, digest
 from reconciler.model.field import ChangeKind
 from reconciler.observed import (
@@ -104,6 +106,7 @@ class Plan:
     *after* names, for each object, those whose step must be Done before it may act. *owned* counts the objects of
     the account that carry our mark, and *others* those of other stacks, by their names. *unread* kinds could not be
     listed: of objects that no manifest names nothing is known. *at* is when the account was looked at, ISO 8601 UTC.
+    *partial*: it is not about every object.
     """
 
     entries: Mapping[Key, Entry]
@@ -113,6 +116,7 @@ class Plan:
     unread: Mapping[Kind, str] = field(default_factory=dict)
     others: Mapping[str, int] = field(default_factory=dict)
     at: str = ""
+    partial: bool = False
 
     @property
     def has_changes(self) -> bool:
@@ -133,21 +137,26 @@ class Plan:
         before = (self.entries[other] for other in sorted(self.after.get(key, ())) if other in self.entries)
         return tuple(entry for entry in before if not isinstance(entry.step, Done))
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Of addresses, ordered verbs, field changes and incarnations: what people approve."""
-        return digest(
-            [
-                [
-                    str(key),
-                    [f"{action.verb} with force" if action.force else action.verb for action in entry.actions],
-                    [[change.name, str(change.old), str(change.new)] for change in entry.changes],
-                    entry.live.guard.born if entry.live else None,
-                ]
-                for key, entry in self.entries.items()
-                if entry.actions
-            ]
-        )
+        """Of what people see and approve: addresses, ordered verbs, what is written, incarnations. Of a secret it says
+        no more than they see: that there is one."""
+        return digest([_shown(entry) for entry in self.entries.values() if entry.actions])
+
+
+def _shown(entry: Entry) -> list[object]:
+    mask = Mask.of(entry)
+    tasks = {Verb.CREATE, Verb.ADD_TASKS, Verb.UPDATE_TASKS, Verb.DELETE_TASKS, Verb.REACTIVATE_TASKS}
+    written = entry.wanted if entry.wanted is not None and not tasks.isdisjoint(entry.verbs) else None
+    return [
+        str(entry.key),
+        [f"{action.verb} with force" if action.force else action.verb for action in entry.actions],
+        [[change.name, *map(str, mask.both(change))] for change in entry.changes],
+        entry.live.guard.born if entry.live else None,
+        mask.wanted(written.spec) if written is not None and Verb.CREATE in entry.verbs else None,
+        written.tasks_shown if written is not None else None,
+        sorted(name.lower() for action in entry.actions for name in action.names),
+    ]
 
 
 def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
@@ -178,8 +187,9 @@ def make_plan(desired: Desired, observed: Observed, context: Context) -> Plan:
     stacks = Counter(live.mark.stack for live in _alone(observed) if live.mark is not None)
     owned = stacks.pop(context.stack, 0)
     entries = {key: _needed(entry, entries) for key, entry in entries.items()}
-    others = dict(sorted(stacks.items()))
-    return Plan(entries, _order(entries, observed), desired.stack.name, owned, observed.unread, others, observed.at)
+    after, others, partial = _order(entries, observed), dict(sorted(stacks.items())), context.only is not None
+    chosen = {key: entry for key, entry in entries.items() if context.is_about(key, entry.parent)}
+    return Plan(chosen, after, desired.stack.name, owned, observed.unread, others, observed.at, partial)
 
 
 def _keys(kind: Kind, desired: Desired, observed: Observed, context: Context) -> list[Key]:

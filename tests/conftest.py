@@ -10,6 +10,11 @@ from typing import Any
 
 import pytest
 from azurite import Azurite
+from hypothesis import settings
+
+# How long an example takes says something of the machine, and nothing of the code.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -66,7 +66,7 @@ def test_every_message_is_shown_by_a_test() -> None:
         if (frozenset(piece for piece in message.pieces if common[piece] == 1) or message.pieces).isdisjoint(shown)
         and not message.texts[0].startswith(tuple(NOT_SHOWN))
     ]
-    assert unseen == [], f"{len(unseen)} of {len(found)} messages are in no test"
+    assert not unseen, "\n".join([f"{len(unseen)} of {len(found)} messages are in no test:", *unseen])
 
 
 def test_what_is_excused_is_there() -> None:

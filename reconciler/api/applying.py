@@ -11,8 +11,8 @@ from reconciler.api.happenings import Happening, Telling
 from reconciler.api.keeping import holding, store_of
 from reconciler.api.planned import Planned
 from reconciler.api.target import Snapshot, account
-from reconciler.errors import BatchError, ReconcilerError, StoreError, UnsafePlan, UsageError
-from reconciler.executor import Events, Result, Run, Settings, approve, read_results
+from reconciler.errors import BatchError, ReconcilerError, StoreError, UsageError
+from reconciler.executor import Events, Result, Run, Settings, read_results
 from reconciler.model.desired import Kind
 from reconciler.model.document import JobLifecycle
 from reconciler.ports import Journal
@@ -33,13 +33,13 @@ async def apply(
 
     The lock of the stack is held meanwhile, unless the plan changes nothing; a run that can no longer be sure of it
     ends by itself. The result says how it ended (`Result.end`); what a request met is in it and not raised. Raises
-    UnsafePlan where `Planned.refusal` says so, Locked where another process changes the stack, BatchError when the
-    account cannot be read, StoreError when it cannot be written down what is about to be done.
+    UnsafePlan where `Planned.refusal` says so, StalePlan where another digest was approved, Locked where another
+    process changes the stack, BatchError when the account cannot be read, StoreError when it cannot be written down
+    what is about to be done.
     """
     if isinstance(planned.target, Snapshot):
         raise UsageError("a plan against a snapshot cannot be applied: plan against the account")
-    if planned.refusal is not None:
-        raise UnsafePlan(planned.refusal)
+    planned.check()
     told = events if events is not None else Telling(lambda _: None)
     stack, stop = planned.desired.stack, stop or asyncio.Event()
     remarks: list[str] = []
@@ -61,7 +61,7 @@ async def apply(
                 command=command,
                 who=this_owner(),
                 target=str(planned.target),
-                digest=planned.plan.digest,
+                digest=planned.digest,
                 **facts,
             )
             for consent in _consents(planned):
@@ -91,8 +91,8 @@ async def _run(
     declared = desired.objects.values()
     if any(isinstance(wanted.lifecycle, JobLifecycle) and wanted.lifecycle.ttlAfterCompletion for wanted in declared):
         await records.prepare()  # marks name it from the first create on
-    settings = Settings(options.parallelism, options.max_duration, work=options.wait)
-    async with account(planned.target, permit) as there:
+    settings = Settings(options.parallelism, options.max_duration, work=options.wait, max_actions=options.max_actions)
+    async with account(planned.target, permit, planned.saved.nonce if planned.saved is not None else "") as there:
         run = Run(
             there,
             there,
@@ -103,9 +103,10 @@ async def _run(
             desired,
             planned.context,
             settings,
-            approve(planned.plan),
+            planned.approved,
             stop,
             permit,
+            planned.stale,
         )
         result = await run.converge()
         try:
@@ -117,24 +118,24 @@ async def _run(
 
 def _consents(planned: Planned) -> Iterator[dict[str, Any]]:
     """What people agreed to beside the plan, by flag."""
-    options = planned.options
-    for flag, addresses in (
-        ("--allow-release-loss", options.allow_release_loss),
-        ("--allow-release-failure", options.allow_release_failure),
-        ("--allow-task-loss", options.allow_task_loss),
-        ("--allow-new-run", options.allow_new_run),
-        ("--replace", options.replace),
+    given = planned.context.consents  # those of a saved plan, too
+    for flag, keys in (
+        ("--allow-release-loss", given.release_loss),
+        ("--allow-release-failure", given.release_failure),
+        ("--allow-task-loss", given.task_loss),
+        ("--allow-new-run", given.new_run),
     ):
-        for address in addresses:
-            yield {"flag": flag, "object": address}
-    for key, born in sorted(planned.context.consents.force):
-        yield {"flag": "--dangerous-force", "object": str(key), "born": born}
-    if options.allow_deletes is not None:
-        yield {"flag": "--allow-deletes", "value": options.allow_deletes}
-    for given in planned.desired.consents:
-        if given.counts_at(planned.plan.at):
-            place = {"source": str(given.source), "until": given.until}
-            yield {"flag": str(given), **({"object": given.address} if given.address else {}), **place}
+        for key in sorted(keys):
+            yield {"flag": flag, "object": str(key)}
+    for flag, bound in (("--replace", given.replace), ("--dangerous-force", given.force)):
+        for key, born in sorted(bound):
+            yield {"flag": flag, "object": str(key), "born": born}
+    if planned.options.allow_deletes is not None:
+        yield {"flag": "--allow-deletes", "value": planned.options.allow_deletes}
+    for written in planned.desired.consents:
+        if written.counts_at(planned.plan.at):
+            place = {"source": str(written.source), "until": written.until}
+            yield {"flag": str(written), **({"object": written.address} if written.address else {}), **place}
 
 
 async def _pruned(store: Store, planned: Planned, result: Result) -> list[str]:

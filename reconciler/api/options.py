@@ -17,7 +17,8 @@ class Options:
     *replace* and *dangerous_force* are bound to the incarnations that a plan finds. *allow_deletes*: how many objects
     may be removed; None: what the Stack's limits and the guards say. *parallelism*: requests at once. *wait*: until
     declared tasks have ended. *max_duration*: seconds, None without an end. *store*: a URL or a folder, which wins over
-    the Stack's.
+    the Stack's. *target*: these objects alone, and what they need; *exclude*: all but these, and what needs them.
+    *max_actions*: how many steps of roads one run may take. *digest*: of the only plan that may run.
     """
 
     prune: bool = True
@@ -33,6 +34,10 @@ class Options:
     wait: bool = True
     max_duration: float | None = None
     store: str | None = None
+    target: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    max_actions: int | None = None
+    digest: str | None = None
 
     def but(self, **changes: Any) -> Self:
         """The same with some of them changed."""

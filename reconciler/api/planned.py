@@ -1,20 +1,22 @@
 """The plan of a command: look at the account, bind what people asked for to what is there, decide."""
 
-from collections.abc import Container
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
-from reconciler.api.addresses import key_of
+from reconciler.api.addresses import key_of, nearest
 from reconciler.api.keeping import store_of
 from reconciler.api.options import DEFAULTS, Options
 from reconciler.api.target import Snapshot, Target, account, signed_by
-from reconciler.errors import UsageError
-from reconciler.executor import look
+from reconciler.errors import StalePlan, UnsafePlan, UsageError
+from reconciler.executor import Approvals, approve, look
 from reconciler.guards import Guard, guards_of, notices, refusal
 from reconciler.lifecycle.steps import Context, Wait
 from reconciler.model.desired import Desired, Key, Kind
 from reconciler.observed import LiveJob, Observed
 from reconciler.planning import Plan, make_plan, policy_of
+from reconciler.saved import Saved
+from reconciler.selection import select
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Planned:
     """A plan and all that it was made from: what apply runs, and what is shown.
 
     *desired* is what the account is to become (nothing, for a removal), *declared* what the manifests say. *context*
-    holds the consents, bound to incarnations.
+    holds the consents, bound to incarnations. *selected*: what came in, or went, with what was selected. *saved*: the
+    plan that was approved, where *plan* is only what is left of it.
     """
 
     desired: Desired
@@ -32,6 +35,31 @@ class Planned:
     plan: Plan
     context: Context
     observed: Observed
+    selected: tuple[str, ...] = ()
+    saved: Saved | None = None
+
+    @property
+    def digest(self) -> str:
+        """Of what people approve."""
+        return self.plan.digest if self.saved is None else self.saved.digest
+
+    @property
+    def approved(self) -> Approvals:
+        """The approval of what this plan shows, or of what the saved one did."""
+        if self.saved is None:
+            return approve(self.plan)
+        return Approvals(self.saved.approved, self.saved.key_for(self.desired))
+
+    @property
+    def stale(self) -> Mapping[Key, str]:
+        """What is left alone since it is not what the saved plan approved, by object, and why."""
+        return {} if self.saved is None else self.approved.strays(self.plan)
+
+    @property
+    def part(self) -> Desired:
+        """The desired objects that it is about."""
+        objects = {key: wanted for key, wanted in self.desired.objects.items() if self.context.is_about(key)}
+        return replace(self.desired, objects=objects)
 
     @property
     def refusal(self) -> str | None:
@@ -48,6 +76,16 @@ class Planned:
     def notices(self) -> tuple[str, ...]:
         """What should be known besides: consents that have ended, objects of other stacks."""
         return notices(self.plan, self.desired)
+
+    def check(self) -> None:
+        """Raise StalePlan for another plan than was approved, UnsafePlan for one that needs consent. Where nothing is
+        left to do, what was approved is done, or no longer needed."""
+        asks = self.plan.has_changes or self.saved is not None
+        if asks and self.options.digest is not None and self.options.digest.lower() != self.digest:
+            approved = f"the plan with digest {self.options.digest} was approved, and this one is {self.digest}"
+            raise StalePlan(f"{approved}: nothing was sent")
+        if self.refusal is not None:
+            raise UnsafePlan(self.refusal)
 
     @property
     def is_removal(self) -> bool:
@@ -71,10 +109,10 @@ async def plan(declared: Desired, target: Target | Snapshot, options: Options = 
         desired = concealed(desired)
     context = options.context(desired.stack)
     observed, context = await _look(desired, target, options, context)
-    made = make_plan(desired, observed, context)
+    made, context, selected = _selected(options, desired, observed, context)
     _check_forced(options, made)
     # A job whose time is over while the plan is carried out is for the next one: nobody has seen that it goes.
-    return Planned(desired, desired, target, options, made, replace(context, due=observed.at), observed)
+    return Planned(desired, desired, target, options, made, replace(context, due=observed.at), observed, selected)
 
 
 async def plan_removal(declared: Desired, target: Target, options: Options = DEFAULTS) -> Planned:
@@ -88,9 +126,55 @@ async def plan_removal(declared: Desired, target: Target, options: Options = DEF
         policies={key: policy_of(wanted) for key, wanted in declared.objects.items()},
     )
     observed, context = await _look(nothing, target, options, context)
-    made = make_plan(nothing, observed, context)
+    made, context, selected = _selected(options, nothing, observed, context)
     _check_forced(options, made)
-    return Planned(nothing, declared, target, options, made, context, observed)
+    return Planned(nothing, declared, target, options, made, context, observed, selected)
+
+
+async def plan_saved(saved: Saved, declared: Desired, target: Target, options: Options = DEFAULTS) -> Planned:
+    """What is left of a saved plan, with the manifests as they are now; of *options* only what says how to run counts.
+
+    Raises StalePlan where the manifests, the stack or the account are not those of the plan, and what `plan` raises.
+    """
+    if (target.endpoint.lower(), target.account) != (saved.endpoint.lower(), saved.account):
+        its = f"{saved.endpoint}{f' (account {saved.account})' if saved.account else ''}"
+        raise StalePlan(f"the plan is for {its}, and this is {target}")
+    if declared.stack.name != saved.stack:
+        raise StalePlan(f"the plan is for stack '{saved.stack}', and the manifests are stack '{declared.stack.name}'")
+    desired = signed_by(target, declared)
+    if differences := list(saved.differences(desired)):
+        raise StalePlan("the manifests are not those that the plan was made of:\n  " + "\n  ".join(differences))
+    context = replace(saved.context, prunes=saved.context.prunes and desired.stack.prunes)
+    observed, context = await _look(desired, target, options.but(replace=(), dangerous_force=()), context)
+    made = make_plan(desired, observed, context)
+    return Planned(desired, desired, target, options, made, context, observed, saved=saved)
+
+
+def _selected(
+    options: Options, desired: Desired, observed: Observed, context: Context
+) -> tuple[Plan, Context, tuple[str, ...]]:
+    """The plan of what --target and --exclude leave, the context that keeps to it, and what came in or went with it."""
+    whole = make_plan(desired, observed, context)
+    if not options.target and not options.exclude:
+        return whole, context, ()
+    chosen = select(whole, _named("--target", options.target, whole), _named("--exclude", options.exclude, whole))
+    if options.target and not chosen.keys:
+        raise UsageError(f"--exclude {' '.join(options.exclude)} leaves nothing of what --target names")
+    context = replace(context, only=chosen.keys)
+    return make_plan(desired, observed, context), context, chosen.told
+
+
+def _named(flag: str, addresses: Iterable[str], plan: Plan) -> list[Key]:
+    """The objects of a plan at these addresses. Raises UsageError where one names none."""
+    found = []
+    for text in addresses:
+        key = key_of(text)
+        if key not in plan.entries:
+            near = nearest(text, [entry.address for entry in plan.entries.values()])
+            hint = f" (did you mean '{near}'?)" if near else ""
+            raise UsageError(f"{flag} {text}: stack '{plan.stack}' neither declares nor has such an object{hint}")
+        found.append(key)
+    return found
 
 
 async def _look(

@@ -1,6 +1,7 @@
 """Which account is meant, and the way to it."""
 
 import os
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -134,8 +135,11 @@ def emulator_directory(environment: Mapping[str, str]) -> Path:
 
 
 @asynccontextmanager
-async def account(target: Target | Snapshot, permit: Callable[[], None] | None = None) -> "AsyncIterator[Account]":
-    """The account behind a target. *permit* is asked before each request that may change it."""
+async def account(
+    target: Target | Snapshot, permit: Callable[[], None] | None = None, nonces: str = ""
+) -> "AsyncIterator[Account]":
+    """The account behind a target. *permit* is asked before each request that may change it; *nonces* is what those of
+    objects that are created begin with."""
     import logging
 
     if isinstance(target, Snapshot):
@@ -149,5 +153,7 @@ async def account(target: Target | Snapshot, permit: Callable[[], None] | None =
     logging.getLogger("azure").addHandler(logging.NullHandler())  # its warnings come back as our errors
 
     proxies = any(os.environ.get(name) for name in PROXIES) and not target.local
-    async with connect(target.endpoint, target.account, target.key, use_proxies=proxies, permit=permit) as there:
+    nonce = (lambda: nonces + secrets.token_hex(4)) if nonces else None
+    connected = connect(target.endpoint, target.account, target.key, use_proxies=proxies, permit=permit, nonce=nonce)
+    async with connected as there:
         yield there

@@ -114,13 +114,14 @@ class Account:
     overwritten (properties), or tasks reach a job that somebody created anew in just that time.
     """
 
+    _call: str = ""
+    """The action of which a request is part: all of them stand under one id in the service's logs."""
+
     def __init__(self, client: BatchClient, endpoint: str, nonce: Callable[[], str] | None = None) -> None:
         self._client = client
         self.endpoint = endpoint
         self._nonce = nonce or (lambda: secrets.token_hex(8))
         self._date: str | None = None
-        self._call = ""
-        """The action of which a request is part: all of them stand under one id in the service's logs."""
 
     # Reading
 

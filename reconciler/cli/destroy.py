@@ -3,7 +3,15 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.options import add_decisions, add_execution, add_output, add_paths, add_store, add_target
+from reconciler.cli.options import (
+    add_decisions,
+    add_execution,
+    add_output,
+    add_paths,
+    add_selection,
+    add_store,
+    add_target,
+)
 
 if TYPE_CHECKING:
     from reconciler.model.desired import Desired, Key
@@ -14,6 +22,7 @@ def add(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser("destroy", help="remove everything of a stack", description=__doc__)
     add_paths(parser)
+    add_selection(parser)
     add_decisions(parser, prune=False)
     add_execution(parser, deletes=False)
     add_target(parser)
@@ -27,8 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
     from reconciler.cli.stack import each, load_manifests, the_only
 
     stacks = load_manifests(arguments)
-    if arguments.dangerous_force:
-        the_only(stacks, "--dangerous-force")
+    for given, what in (
+        (arguments.dangerous_force, "--dangerous-force"),
+        (arguments.target, "--target"),
+        (arguments.exclude, "--exclude"),
+    ):
+        if given:
+            the_only(stacks, what)
     detailed = arguments.detailed_exitcode
     return each(stacks, lambda declared, which: _destroy(arguments, declared, which), detailed=detailed)
 

@@ -1,14 +1,15 @@
 """Flags that several commands share. Imports nothing heavy: `--help` has to be quick."""
 
 import argparse
+import re
 from typing import Final
 
 PATHS_HELP: Final = "manifest files and folders, or - for standard input"
 
 
-def add_paths(parser: argparse.ArgumentParser) -> None:
+def add_paths(parser: argparse.ArgumentParser, more: str = "") -> None:
     """Manifests and their variables."""
-    parser.add_argument("paths", metavar="PATH", nargs="+", help=PATHS_HELP)
+    parser.add_argument("paths", metavar="PATH", nargs="+", help=PATHS_HELP + more)
     add_variables(parser)
 
 
@@ -105,6 +106,24 @@ def add_decisions(parser: argparse.ArgumentParser, *, prune: bool = True) -> Non
         )
 
 
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """--target and --exclude."""
+    parser.add_argument(
+        "--target",
+        metavar="ADDR",
+        action="append",
+        default=[],
+        help="only this object, and what it needs (its pool; what has to go before it)",
+    )
+    parser.add_argument(
+        "--exclude",
+        metavar="ADDR",
+        action="append",
+        default=[],
+        help="all but this object, and what needs it (the jobs of a pool)",
+    )
+
+
 def add_execution(parser: argparse.ArgumentParser, *, deletes: bool = True) -> None:
     """How a run behaves."""
     parser.add_argument("--auto-approve", action="store_true", help="ask no question")
@@ -122,6 +141,12 @@ def add_execution(parser: argparse.ArgumentParser, *, deletes: bool = True) -> N
         type=_duration,
         help="stop cleanly after this long (90s, 4m, 1h); run again to go on",
     )
+    parser.add_argument(
+        "--max-actions",
+        metavar="N",
+        type=_positive,
+        help="stop cleanly before one more action (a step of a road) than this; run again to go on",
+    )
     if deletes:
         parser.add_argument(
             "--allow-deletes", metavar="N", type=_count, help="objects that may be removed without a guard"
@@ -131,6 +156,13 @@ def add_execution(parser: argparse.ArgumentParser, *, deletes: bool = True) -> N
         action="store_true",
         help="3 in progress, 4 blocked, 5 locked, 6 partly failed instead of 1",
     )
+
+
+def digest_of_plan(text: str) -> str:
+    """The whole digest of a plan."""
+    if not re.fullmatch("[0-9a-fA-F]{16}", text):
+        raise argparse.ArgumentTypeError(f"expected the 16 characters of a plan's digest, found {text!r}")
+    return text.lower()
 
 
 def _count(text: str) -> int:

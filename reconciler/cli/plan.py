@@ -1,13 +1,15 @@
-"""`reconciler plan`: what apply would do. Reads the account, writes nothing."""
+"""`reconciler plan`: what apply would do. Reads the account, writes nothing there."""
 
 import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.options import add_decisions, add_output, add_paths, add_store, add_target
+from reconciler.cli.options import add_decisions, add_output, add_paths, add_selection, add_store, add_target
 
 if TYPE_CHECKING:
+    from reconciler.api.planned import Planned
     from reconciler.model.desired import Desired
+    from reconciler.planning import Plan
 
 
 def add(commands: Any) -> None:
@@ -16,11 +18,23 @@ def add(commands: Any) -> None:
     add_paths(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument(
+        "--out", metavar="FILE", help="write the plan to a file, for `apply FILE` to run that and nothing else"
+    )
+    parser.add_argument(
         "--detailed-exitcode", action="store_true", help="2 when there are changes, or something is blocked"
+    )
+    parser.add_argument(
+        "--expect-no-changes", action="store_true", help="1 when there are changes, or something is blocked"
+    )
+    parser.add_argument(
+        "--refresh-only",
+        action="store_true",
+        help="show only what was changed in the account since it was last applied",
     )
     parser.add_argument(
         "--live", metavar="FILE", help="plan against a snapshot instead of the account; secrets are not compared"
     )
+    add_selection(parser)
     add_decisions(parser)
     add_target(parser)
     add_store(parser)
@@ -30,14 +44,27 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load, look, decide, show: stack by stack."""
-    from reconciler.cli.stack import each, load_manifests, the_only
+    from pathlib import Path
 
+    from reconciler.cli.stack import each, load_manifests, the_only
+    from reconciler.cli.texts import check_place
+    from reconciler.errors import UsageError
+
+    if arguments.expect_no_changes and arguments.detailed_exitcode:
+        raise UsageError("--expect-no-changes makes changes an error, --detailed-exitcode does not: give one of them")
+    if arguments.out is not None:
+        if arguments.refresh_only:
+            raise UsageError("--refresh-only only shows what has changed: there is nothing to save with --out")
+        check_place("plan --out", Path(arguments.out))
     stacks = load_manifests(arguments, lint=True)
     for given, what in (
         (arguments.format == "json", "--format json"),
+        (arguments.out is not None, "--out"),
         (arguments.live is not None, "--live"),
         (arguments.replace, "--replace"),
         (arguments.dangerous_force, "--dangerous-force"),
+        (arguments.target, "--target"),
+        (arguments.exclude, "--exclude"),
     ):
         if given:
             the_only(stacks, what)
@@ -46,25 +73,53 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
     import asyncio
+    from pathlib import Path
 
     from reconciler.api.planned import plan
-    from reconciler.cli.show import painter
-    from reconciler.cli.stack import load_snapshot, options_of, target_of
-    from reconciler.render.guards import guards_text
-    from reconciler.render.json import plan_json
-    from reconciler.render.text import plan_text
+    from reconciler.api.saving import save_plan
+    from reconciler.cli.stack import load_snapshot, options_of, sources_of, target_of
+    from reconciler.errors import ReconcilerError
+    from reconciler.render.text import summary
+    from reconciler.selection import drifted
 
     snapshot = load_snapshot(arguments) if arguments.live is not None else None
     target = snapshot or target_of(arguments, desired.stack)
     print(f"Target: {target}{which}", file=sys.stderr if arguments.format == "json" else sys.stdout)
     planned = asyncio.run(plan(desired, target, options_of(arguments)))
-    made = planned.plan
-    if arguments.format == "json":
-        print(plan_json(made, str(target), planned.guards))
-    else:
-        paint = painter(arguments)
-        print("\n" + plan_text(made, paint))
-        if guarded := guards_text(planned.guards, planned.notices, paint):
-            print(f"\n{guarded}")
-    differs = made.has_changes or made.blocked or made.unread or planned.refusal is not None
+    made = drifted(planned.plan) if arguments.refresh_only else planned.plan
+    if arguments.out is not None:
+        save_plan(planned, sources_of(arguments), Path(arguments.out))
+    _show(arguments, planned, made)
+    stopped = planned.refusal is not None and not arguments.refresh_only
+    differs = bool(made.has_changes or made.blocked or made.unread or stopped)
+    if differs and arguments.expect_no_changes:
+        raise ReconcilerError(f"no changes were expected. {summary(made)}")
     return 2 if arguments.detailed_exitcode and differs else 0
+
+
+def _show(arguments: argparse.Namespace, planned: "Planned", made: "Plan") -> None:
+    from reconciler.api.saving import document
+    from reconciler.cli.show import painter
+    from reconciler.cli.stack import sources_of
+    from reconciler.render.guards import guards_text
+    from reconciler.render.json import plan_json
+    from reconciler.render.text import drift_text, plan_text
+
+    if arguments.format == "json":
+        seen = {"refused": "it was made with --refresh-only, and changes nothing"}
+        whole = plan_json(made, str(planned.target), planned.guards, seen) if arguments.refresh_only else ""
+        print(whole or document(planned, sources_of(arguments)))
+        return
+    paint = painter(arguments)
+    if arguments.refresh_only:
+        print("\n" + drift_text(made, paint))
+        return
+    print("\n" + plan_text(made, paint))
+    for line in planned.selected:
+        print(f"Selection: {line}.")
+    if guarded := guards_text(planned.guards, planned.notices, paint):
+        print(f"\n{guarded}")
+    if arguments.out is not None:
+        print(f"\nSaved: {arguments.out} (digest {planned.digest}). Run it with: reconciler apply {arguments.out}")
+    elif made.has_changes:
+        print(f"\nDigest: {planned.digest}")

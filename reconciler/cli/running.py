@@ -67,6 +67,8 @@ def show_plan(arguments: argparse.Namespace, planned: Planned) -> None:
     else:
         paint = painter(arguments)
         print(plan_text(planned.plan, paint), flush=True)
+        for line in planned.selected:
+            print(f"Selection: {line}.", flush=True)
         if guarded := guards_text(planned.guards, planned.notices, paint):
             print(f"\n{guarded}", flush=True)
 
@@ -139,7 +141,7 @@ class Account:
 
 def report(arguments: argparse.Namespace, planned: Planned, result: Result) -> int:
     """Say how it ended; the exit code of the command."""
-    told = _account(planned.desired, result)
+    told = _account(planned.part, result)
     if arguments.format == "json":
         ended = Happening.end(result)
         facts = {"problems": [line.removeprefix("! ") for line in told.found], **ended.facts}
@@ -167,7 +169,7 @@ def _account(desired: Desired, result: Result) -> Account:
         case End.IN_PROGRESS:
             waiting = "; ".join(result.waiting) or "requests were left"
             last = f"In progress: {result.stopped}; {waiting}. Run the same command again to go on."
-            return Account(found, last, IN_PROGRESS, clean=result.stopped == "out of time")
+            return Account(found, last, IN_PROGRESS, clean=result.stopped in ("out of time", "out of actions"))
         case End.BLOCKED:
             found += [f"! the account's {kind}s could not be listed: {why}" for kind, why in plan.unread.items()]
             if result.outcomes or result.stuck:  # otherwise the plan said it just above
@@ -212,6 +214,8 @@ def _settled(desired: Desired, result: Result, found: list[str]) -> Account:
 
 
 def _end_state(desired: Desired, result: Result) -> str:
+    if result.last.plan.partial:
+        return "What was selected matches the manifests."
     if desired.objects:
         return "The account matches the manifests."
     left = [entry.address for entry in result.last.plan.entries.values()]

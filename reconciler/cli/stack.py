@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from reconciler.api.options import Options
     from reconciler.api.target import Snapshot, Target
     from reconciler.model.desired import Desired, Stack
+    from reconciler.saved import Sources
 
 BLOCKED, LOCKED = 4, 5
 """Exit codes for --detailed-exitcode: a person must act; somebody else changes the stack, and nothing was sent."""
@@ -58,6 +59,14 @@ def load_manifests(arguments: argparse.Namespace, *, lint: bool = False) -> "tup
     from reconciler.api.loading import load
 
     return load(arguments.paths, variables=variables_of(arguments), lint=lint)
+
+
+def sources_of(arguments: argparse.Namespace) -> "Sources":
+    """Where the manifests of a command are, for a plan that is to be applied later."""
+    from reconciler.saved import Sources
+
+    names = tuple(sorted({item.partition("=")[0] for item in arguments.var}))
+    return Sources(str(Path.cwd()), tuple(arguments.paths), tuple(arguments.var_file), names)
 
 
 def the_only(stacks: "tuple[Desired, ...]", what: str) -> "Desired":

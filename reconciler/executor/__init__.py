@@ -4,13 +4,12 @@ Each pass looks at what is there and asks the plan what comes next. A worker ret
 object tears another's work down. Waiting is not failing, and a pass may be killed anywhere.
 """
 
-from reconciler.executor.approval import Approval, Approvals, approve
+from reconciler.executor.approval import Approvals, approve
 from reconciler.executor.result import End, Events, Pass, Result, Settings
 from reconciler.executor.run import Run
 from reconciler.executor.snapshot import look, read_results
 
 __all__ = [
-    "Approval",
     "Approvals",
     "End",
     "Events",

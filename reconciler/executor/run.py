@@ -1,7 +1,7 @@
 """Look, plan, act, and again, until the account equals the manifests: the loop behind `apply`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 @dataclass
 class Run:
     """One run of apply: the approved roads and what became of them. *permit* raises LockLost when nothing more may be
-    done: a lock was lost."""
+    done: a lock was lost. *stale* are objects that are left alone from the beginning, and why."""
 
     reader: BatchReader
     writer: BatchWriter
@@ -48,12 +48,15 @@ class Run:
     approved: Approvals
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     permit: Callable[[], None] = lambda: None
+    stale: Mapping[Key, str] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
     _worked: set[Key] = field(default_factory=set)
     _deadline: float = float("inf")
     _last: Pass | None = None
     _left: dict[Key, str] = field(default_factory=dict)
     _sent: dict[Key, Action] = field(default_factory=dict)
+    _acted: int = 0
+    _spent: bool = False
 
     def __post_init__(self) -> None:
         self._patience = Patience(self.clock, self.events)
@@ -72,6 +75,8 @@ class Run:
         """Run until settled, blocked, failed, stopped or out of time."""
         limit = self.settings.max_duration
         self._deadline = float("inf") if limit is None else self.clock.now() + limit
+        for key, why in self.stale.items():
+            self._patience.give_up(key, str(key), why)
         poll = FIRST_POLL
         seen = ""
         while True:
@@ -84,9 +89,10 @@ class Run:
             self._patience.look_at(this.plan)
             self.events.passed(this)
             ready = [] if self._stopped() else list(self._ready(this.plan))
-            if ready:
+            self._spent = bool(ready) and self._room() == 0
+            if ready and not self._spent:
                 poll = FIRST_POLL
-                await self._execute(ready)
+                await self._execute(ready[: self._room()])
                 continue
             waiting = self._waiting(this)
             if not waiting or self._stopped() or self._stuck(this, waiting):
@@ -100,7 +106,14 @@ class Run:
         """Why no further request may be sent; empty while one may."""
         if self.stop.is_set():
             return "interrupted"
+        if self._spent:
+            return "out of actions"
         return "out of time" if self.clock.now() >= self._deadline else ""
+
+    def _room(self) -> int | None:
+        """How many actions may still be sent; None: any number."""
+        most = self.settings.max_actions
+        return None if most is None else max(0, most - self._acted)
 
     async def _pass(self) -> Pass:
         began = self.clock.now()
@@ -110,7 +123,7 @@ class Run:
             this = await self._look()
         for key, born in self.approved.taken_over(this.observed, self.context).items():
             self.events.taken_over(key, born)
-        jobs = (key for key in self.desired.objects if key in this.observed.jobs)
+        jobs = (key for key in self.desired.objects if key in this.observed.jobs and key in this.plan.entries)
         self._worked |= {key for key in jobs if this.observed.jobs[key].state != "completed"}
         return this
 
@@ -129,7 +142,7 @@ class Run:
             return ()
         hopeless = {key for key, entry in plan.entries.items() if entry.blocked is not None}
         hopeless |= self._patience.failures.keys()
-        jobs = (key for key in self.desired.objects if key not in hopeless)
+        jobs = (key for key in self.desired.objects if key in plan.entries and key not in hopeless)
         return progress(self.desired, observed, jobs)
 
     async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T:
@@ -152,29 +165,25 @@ class Run:
         for entry, action in sorted(plan.ready(), key=lambda step: step[1].verb is Verb.CREATE):
             if not self._patience.allows(entry.key):
                 continue
-            if self.approved.covers(entry):
+            if self.approved.covers(entry, plan.entries.get(entry.parent) if entry.parent else None):
                 yield entry, action
             elif not self._leave(entry):
                 self._off_road(entry)
 
     def _leave(self, entry: Entry) -> bool:
-        """Whether what came up meanwhile is for the next plan, and nobody's mistake: a job of a schedule has ended, and
-        the history has one too many; what kept an object is over."""
-        approval = self.approved.of(entry)
-        if approval is None and entry.parent is not None:
-            return True
-        if approval is None or not approval.blocked:
+        """Whether what came up meanwhile is for the next plan."""
+        if not self.approved.is_for_later(entry):
             return False
-        road = " -> ".join(entry.verbs)
-        self._left[entry.key] = f"{entry.address} was blocked when the plan was approved, and now needs: {road}"
+        if self.approved.of(entry) is not None:
+            road = " -> ".join(entry.verbs)
+            self._left[entry.key] = f"{entry.address} was blocked when the plan was approved, and now needs: {road}"
         return True
 
     def _off_road(self, entry: Entry) -> None:
         """A fresh look asks for more than was approved: somebody changed the object since. It may be a stale answer,
         so it is looked at for a while before the object is stopped."""
-        road = " -> ".join(entry.verbs)
-        why = f"it changed since the plan was approved and now needs: {road}; plan and apply again"
-        self._patience.lose(entry.key, entry.address, self._without_effect(entry) or why)
+        why = self._without_effect(entry) or self.approved.stale(entry)
+        self._patience.lose(entry.key, entry.address, why)
 
     def _without_effect(self, entry: Entry) -> str:
         """That the service accepted a change of this run which a fresh read does not show; empty when it is not so."""
@@ -192,6 +201,7 @@ class Run:
         async def one(entry: Entry, action: Action) -> None:
             async with gate:
                 if not self._stopped():
+                    self._acted += action.verb not in (Verb.FORGET, Verb.WRITE_RECEIPT)  # these send nothing
                     self._note(await self._execution.carry_out(entry, action))
 
         await asyncio.gather(*(one(entry, action) for entry, action in ready))

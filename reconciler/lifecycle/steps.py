@@ -200,7 +200,8 @@ class Context:
     over and gone, and *run* the one of the object at hand; *stores* are those that marks of ours name beside the one
     in use. *due*: times to live that are over by then count; empty, by now. *check_tasks*: compare the tasks of jobs
     whose tasks were confirmed. *restores*: people answered for every run that a missing ledger would know, so marks
-    take the name of the store in use.
+    take the name of the store in use. *only*: the objects that the plan is about, with the jobs of schedules among
+    them; None: all.
     """
 
     stack: str
@@ -220,9 +221,14 @@ class Context:
     check_tasks: bool = False
     due: str = ""
     restores: bool = False
+    only: frozenset[Key] | None = None
 
     def owns(self, live: Live) -> bool:
         return live.mark is not None and live.mark.stack == self.stack
+
+    def is_about(self, key: Key, parent: Key | None = None) -> bool:
+        """Whether the plan is about an object; *parent* is the schedule that it belongs to."""
+        return self.only is None or key in self.only or parent in self.only
 
     def removes(self, key: Key) -> bool:
         return self.prunes or key in self.removing

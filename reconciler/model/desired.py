@@ -1,6 +1,6 @@
 """What the manifests ask for, as values: the input of every decision."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -136,13 +136,28 @@ class Wanted:
         return self._tasks.run_digest
 
     @property
+    def tasks_shown(self) -> str:
+        """A digest of every declared task that tells nothing of the secrets in them: people see it."""
+        return self._tasks.digest_without(self.hidden) if self.hidden else self._tasks.digest
+
+    @property
     def _tasks(self) -> Tasks:
         return self.tasks if isinstance(self.tasks, Tasks) else Tasks(list(self.tasks.values()))
 
     @cached_property
     def tasks_signature(self) -> str:
         """What a mark remembers of the secrets of all declared tasks; empty without any, or without a key."""
-        return signed_each(self.digest_key, self._tasks.different_secrets()) if self.digest_key else ""
+        return signed_each(self.digest_key, self.secrets_of_tasks) if self.digest_key else ""
+
+    @cached_property
+    def secrets_of_tasks(self) -> Sequence[Mapping[Path, Any]]:
+        """The values of declared tasks that the service never returns; of tasks that have the same, perhaps once."""
+        return [secrets for secrets in self._tasks.different_secrets() if secrets]
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether something in it must not be shown: what the service never returns, and what is given by reference."""
+        return bool(self.secrets or self.secret_paths or self.hidden or self.secrets_of_tasks)
 
     def secret_digest(self, key: bytes) -> str:
         """Of the values that the service never returns, under a derived key; empty where there are none."""

@@ -339,6 +339,10 @@ class Tasks(Mapping[str, Task]):
         fixed = [name for name, field in table(TaskSpec).items() if field.change is ChangeKind.FIXED]
         return digest(self._facts(fixed, plain=True))
 
+    def digest_without(self, settings: Collection[str]) -> str:
+        """The same without the values of the environment settings of these names."""
+        return digest(_without_values(self._facts(table(TaskSpec), plain=False), settings))
+
     def different_secrets(self) -> Iterator[dict[Path, Any]]:
         """The values of tasks that the service never returns; of tasks that have the same, perhaps once."""
         for section in self._sections:
@@ -353,3 +357,23 @@ class Tasks(Mapping[str, Task]):
             for task in section
         }
         return [listed, groups] if groups else listed
+
+
+def _without_values(value: Any, names: Collection[str]) -> Any:
+    """*value* with the names alone of these environment settings, and of those that a template names."""
+    if isinstance(value, list):
+        return [_without_values(item, names) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {name: _without_values(item, names) for name, item in value.items()}
+    settings = value.get("environmentSettings")
+    if isinstance(settings, dict):
+        found["environmentSettings"] = {n: None if n in names else item for n, item in settings.items()}
+    elif isinstance(settings, list):
+        found["environmentSettings"] = [_without_value(item, names) for item in settings]
+    return found
+
+
+def _without_value(setting: Any, names: Collection[str]) -> Any:
+    plain = isinstance(setting, dict) and isinstance(setting.get("name"), str) and setting["name"] not in names
+    return setting if plain else setting.get("name") if isinstance(setting, dict) else None

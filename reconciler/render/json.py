@@ -1,7 +1,7 @@
 """Plans for programs, in the names Terraform's users know."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from reconciler.diff import FieldChange
@@ -11,8 +11,8 @@ from reconciler.planning import Entry, Plan
 from reconciler.render.guards import guards_document
 from reconciler.render.mask import Mask
 from reconciler.render.text import change_counts, kind_of_change, step_text
+from reconciler.saved import FORMAT_VERSION, KIND
 
-FORMAT_VERSION: Final = "1.0"
 _ACTIONS: Final = {
     "": ["no-op"],
     "add": ["create"],
@@ -22,11 +22,12 @@ _ACTIONS: Final = {
 }
 
 
-def plan_json(plan: Plan, target: str, guards: Sequence[Guard] = ()) -> str:
-    """The plan as one JSON document: `resource_changes` has every object, `resource_drift` those changed behind us."""
+def plan_json(plan: Plan, target: str, guards: Sequence[Guard] = (), apply: Mapping[str, Any] | None = None) -> str:
+    """The plan as one JSON document: `resource_changes` has every object, `resource_drift` those changed behind us, and
+    `apply` is what `reconciler apply FILE` reads."""
     document = {
         "format_version": FORMAT_VERSION,
-        "kind": "Plan",
+        "kind": KIND,
         "target": target,
         "stack": plan.stack,
         "digest": plan.digest,
@@ -39,6 +40,7 @@ def plan_json(plan: Plan, target: str, guards: Sequence[Guard] = ()) -> str:
             if entry.blocked
         ],
         "guards": guards_document(guards),
+        **({"apply": apply} if apply is not None else {}),
     }
     return json.dumps(document, indent=2, ensure_ascii=False)
 

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias
 
 from reconciler.diff import FieldChange
 from reconciler.lifecycle.steps import Action, Blocked, Done, Step, Verb, Wait
+from reconciler.lifecycle.wording import counted
 from reconciler.model.desired import Kind, Task
 from reconciler.model.field import ChangeKind
 from reconciler.planning import Entry, Plan
@@ -15,6 +16,7 @@ Paint: TypeAlias = Callable[[str, str], str]
 """Colours a text: (text, "green" | "yellow" | "red" | "bold" | "dim") -> text."""
 
 NO_CHANGES: Final = "No changes. The account matches the manifests."
+NO_CHANGES_HERE: Final = "No changes. What was selected matches the manifests."
 LONGEST_VALUE: Final = 160
 PATCHED: Final = (ChangeKind.LIVE, ChangeKind.NEXT_INCARNATION, ChangeKind.RESIZE, ChangeKind.AUTOSCALE)
 """Kinds of change that replace no object by themselves."""
@@ -73,13 +75,31 @@ def plan_text(plan: Plan, paint: Paint = plain) -> str:
     return "\n\n".join(sections)
 
 
+def drift_text(plan: Plan, paint: Paint = plain) -> str:
+    """What was changed in the account behind our back: what the manifests say, and what is there."""
+    lines = []
+    for entry in plan.entries.values():
+        source = f"  ({entry.wanted.source})" if entry.wanted else ""
+        lines.append(f"  {paint('~', 'yellow')} {paint(entry.address, 'bold')}{paint(source, 'dim')}")
+        mask = Mask.of(entry)
+        for change in entry.difference.fields:
+            there, written = mask.both(change)
+            lines.append(f"        {change.name}: {_value(written)} in the manifest, {_value(there)} in the account")
+    if plan.unread:
+        lines += (f"  the account's {kind}s could not be listed: {why}" for kind, why in plan.unread.items())
+    if not plan.entries:
+        return "\n".join([*lines, "No drift. What was applied is as it was." if not lines else "No drift elsewhere."])
+    title = paint("Changed behind our back (drift):", "bold")
+    return "\n".join([title, *lines, "", f"Drift: {counted(len(plan.entries), 'object')}."])
+
+
 def summary(plan: Plan) -> str:
     """The line that scripts look for."""
     if not plan.has_changes:
         waits = sum(isinstance(entry.step, Wait) for entry in plan.entries.values())
         parts = ((waits, "under way"), (len(plan.blocked), "blocked"), (len(plan.unread), "kinds unread"))
         rest = [f"{count} {word}" for count, word in parts if count]
-        return f"No changes, {', '.join(rest)}." if rest else NO_CHANGES
+        return f"No changes, {', '.join(rest)}." if rest else NO_CHANGES_HERE if plan.partial else NO_CHANGES
     counts = change_counts(plan)
     return (
         f"Plan: {counts['add']} to add, {counts['change']} to change, "

@@ -69,18 +69,26 @@ def points(ending: Ending, *, reads: bool = True) -> Iterator[Point]:
             yield Point(number, "after")
 
 
-def undisturbed(orders: Sequence[Order], *, switches: Switches | None = None) -> Ending:
-    """The run in which nobody dies: one order after the other."""
-    return clock.run(_walk(orders, None, switches, None, "nobody dies"))
+def undisturbed(orders: Sequence[Order], *, switches: Switches | None = None, saves: bool = False) -> Ending:
+    """The run in which nobody dies: one order after the other. With *saves* the last one is a plan that is saved, and
+    then applied."""
+    return clock.run(_walk(orders, None, switches, None, "nobody dies", saves))
 
 
-def killed(orders: Sequence[Order], at: Point, *, switches: Switches | None = None, wrap: Wrap | None = None) -> Ending:
+def killed(
+    orders: Sequence[Order],
+    at: Point,
+    *,
+    switches: Switches | None = None,
+    wrap: Wrap | None = None,
+    saves: bool = False,
+) -> Ending:
     """The same run, but the process of the last order is killed once, and the order is then given anew."""
-    return clock.run(_walk(orders, at, switches, wrap, f"{orders[-1]} is killed {at}"))
+    return clock.run(_walk(orders, at, switches, wrap, f"{orders[-1]} is killed {at}", saves))
 
 
 async def _walk(
-    orders: Sequence[Order], at: Point | None, switches: Switches | None, wrap: Wrap | None, name: str
+    orders: Sequence[Order], at: Point | None, switches: Switches | None, wrap: Wrap | None, name: str, saves: bool
 ) -> Ending:
     sent: list[str] = []
 
@@ -95,10 +103,11 @@ async def _walk(
     for number, order in enumerate(orders[:-1]):
         await stage.process(f"{order}-{number + 1}", order)
         await asyncio.sleep(SETTLED)
-    victim = await stage.process("victim", orders[-1])
+    last = await stage.save(orders[-1]) if saves else orders[-1]
+    victim = await stage.process("victim", last)
     refused = tuple(victim.result.failures.values()) if victim.result else (str(victim.error),) if victim.error else ()
     # A replacement that is asked for again is another one: what the first has left behind is taken up without it.
-    blocked = await stage.converge(replace(orders[-1], replace=frozenset()))
+    blocked = await stage.converge(replace(last, replace=frozenset()))
     await asyncio.sleep(SETTLED)
     stage.account.catch_up()
     releases = tuple(sorted((incarnation[0], len(boots)) for (incarnation, _), boots in stage.witness.releases.items()))
@@ -127,16 +136,17 @@ def explore(
     same: bool = True,
     switches: Switches | None = None,
     wrap: Wrap | None = None,
+    saves: bool = False,
 ) -> Iterator[Verdict]:
     """The verdict on every point of the last order's process, the run without a death first.
 
     *same*: each run has to end as the first did. Jobs that end by themselves can end before all was done for them, and
     then what is left differs with the moment of the death.
     """
-    plain = undisturbed(orders, switches=switches)
+    plain = undisturbed(orders, switches=switches, saves=saves)
     yield plain.verdict
     for point in points(plain, reads=reads):
-        ending = killed(orders, point, switches=switches, wrap=wrap)
+        ending = killed(orders, point, switches=switches, wrap=wrap, saves=saves)
         yield compare(ending, plain) if same else _with_blocked(ending, plain)
 
 

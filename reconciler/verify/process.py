@@ -2,20 +2,22 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from reconciler.azure import Account as BatchAccount
 from reconciler.azure import connect
 from reconciler.errors import BatchError, ReconcilerError
-from reconciler.executor import Result, Run, Settings, approve, look
+from reconciler.executor import Approvals, Result, Run, Settings, approve, look
 from reconciler.ledger import Evidence
 from reconciler.lifecycle.steps import Consents, Context, Verb
 from reconciler.model.desired import Desired, Key
 from reconciler.model.document import JobLifecycle
 from reconciler.planning import Plan, make_plan, policy_of
 from reconciler.receipt import Receipt
+from reconciler.saved import FORMAT_VERSION, KIND, Saved, Sources
 from reconciler.status import Outcome
 from reconciler.verify.account import ENDPOINT
 from reconciler.verify.clock import VirtualClock
@@ -34,15 +36,19 @@ FUNERAL: Final = 1.0
 class Order:
     """What a process is to do: apply a desired state, or destroy what it names and what is ours.
 
-    *replace*: objects to be created anew, as by `--replace`. *work*: wait for the declared tasks to end.
+    *replace*: objects to be created anew, as by `--replace`. *work*: wait for the declared tasks to end. *saved*: a
+    plan that was approved before, of which nothing else is done than is left.
     """
 
     desired: Desired
     destroys: bool = False
     replace: frozenset[Key] = frozenset()
     work: bool = False
+    saved: Saved | None = None
 
     def __str__(self) -> str:
+        if self.saved is not None:
+            return "apply of a saved plan"
         return "destroy" if self.destroys else "apply"
 
 
@@ -100,14 +106,27 @@ class Process:
             ENDPOINT, "simulated", KEY, use_proxies=False, transport=wire, nonce=self._nonce
         ) as connected:
             there = self.wrap(connected)
-            desired, context, plan = await self._plan(there, store)
+            desired, context, approved, stale = await self._plan(there, store)
             if any(_has_ttl(wanted.lifecycle) for wanted in desired.objects.values()):
                 await store.prepare()
-            run = Run(there, there, clock, journal, store, _Told(self), desired, context, settings, approve(plan))
+            told = _Told(self)
+            run = Run(there, there, clock, journal, store, told, desired, context, settings, approved, stale=stale)
             return await run.converge()
 
-    async def _plan(self, there: BatchAccount, store: DiskStore) -> tuple[Desired, Context, Plan]:
-        """As `reconciler apply` and `reconciler destroy` make it."""
+    async def _plan(
+        self, there: BatchAccount, store: DiskStore
+    ) -> tuple[Desired, Context, Approvals, Mapping[Key, str]]:
+        """As `reconciler apply` and `reconciler destroy` make it, with what was approved."""
+        if (saved := self.order.saved) is not None:
+            desired, context = self.order.desired, replace(saved.context, ledger=await store.ledger())
+            plan = make_plan(desired, await look(there, desired, context, watch=False), context)
+            approved = Approvals(saved.approved, saved.key_for(desired))
+            return desired, context, approved, approved.strays(plan)
+        desired, context, plan, _ = await self._decide(there, store)
+        return desired, context, approve(plan), {}
+
+    async def _decide(self, there: BatchAccount, store: DiskStore) -> tuple[Desired, Context, Plan, str]:
+        """What is desired, under what, the plan, and when the account was looked at."""
         declared = self.order.desired
         context = Context(declared.stack.name, declared.stack.prunes)
         if self.order.destroys:
@@ -123,7 +142,18 @@ class Process:
             context = replace(context, consents=Consents(replace=born))
             observed = await look(there, desired, context, watch=False)
         due = "" if self.order.destroys else observed.at
-        return desired, replace(context, due=due), make_plan(desired, observed, context)
+        return desired, replace(context, due=due), make_plan(desired, observed, context), observed.at
+
+    async def save(self) -> Saved:
+        """What `reconciler plan --out` writes, and `apply` reads."""
+        async with connect(ENDPOINT, "simulated", KEY, use_proxies=False, transport=Wire(self._exchange)) as there:
+            desired, context, plan, at = await self._decide(there, DiskStore(self.disk, self._is_alive))
+        where = Sources("/", ("manifests",))
+        made = Saved.of(
+            plan, desired, context, endpoint=ENDPOINT, account="simulated", sources=where, at=at, nonce=f"{self.name}:"
+        )
+        text = json.dumps({"kind": KIND, "format_version": FORMAT_VERSION, "apply": made.content()})
+        return Saved.parse(json.loads(text), "the saved plan")
 
     async def _exchange(self, request: Request, patience: float) -> Answer:
         return await self.network.exchange(self, request, patience)
@@ -132,7 +162,8 @@ class Process:
         return self.alive
 
     def _nonce(self) -> str:
-        return f"{self.name}-{next(self._nonces)}"
+        beginning = self.order.saved.nonce if self.order.saved is not None else ""
+        return f"{beginning}{self.name}-{next(self._nonces)}"
 
     def _tell(self, text: str) -> None:
         self.story.tell(asyncio.get_running_loop().time(), self.name, text)

@@ -8,7 +8,7 @@ repeated until nothing is left to do.
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -97,6 +97,10 @@ class Stage:
             waits = "; ".join(process.result.waiting)
             self.witness.broken.append(f"{name} waited for {PATIENCE:g} s, and nothing came of it: {waits}")
         return process
+
+    async def save(self, order: Order) -> Order:
+        """The same order as a plan that is made now, and approved for later."""
+        return replace(order, saved=await Process("planner", order, self.network, self.disk, self.story).save())
 
     async def converge(self, order: Order) -> tuple[str, ...]:
         """Repeat a command until it has nothing more to do; nothing disturbs it any more. What then needs a person."""

@@ -31,7 +31,7 @@ def test_every_flag_of_every_command_is_given_in_a_test() -> None:
     shown = list(flags(build_parser()))
     assert len(shown) > 100
     untested = [" ".join((*command, flag)) for command, flag in shown if not any(has(w, command, flag) for w in lines)]
-    assert untested == [], f"{len(untested)} of {len(shown)} flags are in no test"
+    assert not untested, "\n".join([f"{len(untested)} of {len(shown)} flags are in no test:", *untested])
 
 
 def has(line: Words, command: Words, flag: str) -> bool:

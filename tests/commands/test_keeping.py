@@ -273,3 +273,36 @@ def test_receipts_beyond_the_retention_go_with_the_run_that_writes_new_ones(desk
         desk.apply()
     (receipt,) = (tmp_path / "kept").glob("*/s/receipts/*")
     assert receipt.name.startswith("j2@")
+
+
+def test_the_flags_of_every_command_that_knows_a_store(desk: Desk, tmp_path: Path) -> None:
+    kept, endpoint, account = str(tmp_path / "kept"), desk.simulation.endpoint, desk.simulation.account
+    (tmp_path / "values.yaml").write_text("a: x\n", "utf-8")
+    desk.write(pool=POOL, stack=STACK + "spec: {variables: {a: {}, b: {}}}\n")
+    apply = ("--var-file", "values.yaml", "--var", "b=y", "--store", kept, "--auto-approve")
+    assert desk.run("apply", "manifests", *apply).code == 0
+    assert desk.run("orphan", "pool/p", "--store", kept, "--auto-approve").code == 0
+    adopted = desk.run("adopt", "pool/p", "--manifests", "manifests", "--store", kept, *apply[:4], "--auto-approve")
+    assert adopted.code == 0
+    assert desk.run("destroy", "manifests", "--store", kept, *apply[:4], "--auto-approve").code == 0
+    told = desk.run(
+        *("history", "manifests", "--store", kept, "--var", "b=y", "--var-file", "values.yaml"),
+        *("--endpoint", endpoint, "--account", account, "--debug", "--no-color"),
+    )
+    assert [line.split("  ")[2].split(" by ")[0] for line in told.out.splitlines() if " pid " in line] == [
+        "apply",
+        "orphan",
+        "adopt",
+        "destroy",
+    ]
+    assert not (tmp_path / "state").exists()
+    listed = desk.run(
+        *("lock", "list", "manifests", "--store", kept, "--var", "b=y", "--var-file", "values.yaml"),
+        *("--endpoint", endpoint, "--account", account, "--debug", "--no-color"),
+    )
+    assert f"Nobody holds a lock in {kept}" in listed.out
+    broken = desk.run(
+        *("lock", "break", "s", "manifests", "--store", kept, "--var", "b=y", "--var-file", "values.yaml"),
+        *("--endpoint", endpoint, "--account", account, "--debug", "--no-color"),
+    )
+    assert (broken.code, "NotThere: nobody holds the lock s" in broken.err) == (1, True)  # --debug: the traceback, too

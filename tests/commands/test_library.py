@@ -81,7 +81,7 @@ def test_every_flag_of_apply_that_decides_is_an_option() -> None:
     """The two would drift apart: a flag that no program could set, or one that the command drops."""
     apply = next(action for action in build_parser()._actions if action.dest == "command").choices["apply"]  # type: ignore[union-attr, index, call-overload]
     flags = {action.dest.removeprefix("no_") for action in apply._actions}
-    shown = {"help", "paths", "var", "var_file", "endpoint", "account", "debug", "color", "format"}
+    shown = {"help", "paths", "var", "var_file", "endpoint", "account", "debug", "color", "format", "refresh_only"}
     asked = {"auto_approve", "detailed_exitcode"}
     assert flags - shown - asked == {one.name for one in fields(reconciler.Options)}
 

@@ -149,7 +149,7 @@ def test_what_cannot_be_written_down_is_not_done(desk: Any) -> None:
     desk.apply()
     desk.simulation.run_until_idle()
     (stack,) = Path("state/reconciler/stacks").glob("*/s")
-    (stack / "receipts").write_text("a file in the place of a folder", "utf-8")
+    (stack / "receipts").symlink_to("nowhere")  # reads as nothing, and takes nothing
     desk.write(job=None)
     done = desk.run("apply", "manifests", "--auto-approve", "--no-wait")
     assert done.code == 1

@@ -22,10 +22,10 @@ def kill_during(bench: Any, write: str) -> None:
     running.communicate(timeout=60)
 
 
-def kill_after(bench: Any, write: str) -> None:
+def kill_after(bench: Any, write: str, *plan: str) -> None:
     """Kill apply as soon as *write* was answered."""
     seen = bench.last_request
-    running = bench.start("apply", str(bench.folder), "--auto-approve")
+    running = bench.start("apply", *(plan or (str(bench.folder), "--auto-approve")))
     wait_until(lambda: write in bench.writes(since=seen) or running.poll() is not None, write)
     running.kill()
     running.communicate(timeout=60)
@@ -63,6 +63,24 @@ def test_a_kill_while_removing_still_makes_one_release_per_node(bench: Any, kill
     assert bench.shared("released.txt") == {node: ["j"] for node in prepared}
     assert bench.apply().out.endswith("No changes. The account matches the manifests.\n")
     assert "job/j" not in bench.run("status").out
+
+
+def test_a_saved_plan_that_is_killed_twice_is_applied_to_its_end(bench: Any) -> None:
+    """A job is replaced: what the plan ends is released once, and what it creates runs once."""
+    assert bench.apply().code == 0
+    prepared = bench.shared("prepared.txt")
+    bench.write(job=bench.folder.joinpath("job.yaml").read_text("utf-8").replace("sleep 0.2", "sleep 0.1"))
+    plan = str(bench.folder.parent / "plan.json")
+    assert bench.run("plan", str(bench.folder), "--replace", "job/j", "--out", plan).code == 0
+    for write in ("POST /jobs/j/terminate", "POST /jobs"):
+        kill_after(bench, write, plan)
+    assert bench.run("apply", plan).code == 0
+    assert bench.shared("released.txt") == {node: ["j"] for node in prepared}
+    again = bench.shared("prepared.txt")
+    assert "4 succeeded, 0 failed" in bench.run("status", "job/j").out
+    assert "Already applied" in bench.run("apply", plan).out
+    assert (bench.shared("prepared.txt"), bench.shared("released.txt").keys()) == (again, prepared.keys())
+    assert bench.apply().out.endswith("No changes. The account matches the manifests.\n")
 
 
 @pytest.mark.slow

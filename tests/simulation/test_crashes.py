@@ -37,6 +37,12 @@ def test_death_around_every_change_leaves_nothing_behind(
     assert holds(explore(roads(stacks, quickstart)[name], reads=False)) == runs
 
 
+def test_a_saved_plan_is_applied_to_its_end_whenever_its_process_dies(stacks: Stacks, quickstart: Desired) -> None:
+    """And no other plan is needed for it: every incarnation that it made is known for its own."""
+    orders = roads(stacks, quickstart)["replace everything"]
+    assert holds(explore(orders, reads=False, saves=True)) == 19
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", ["quickstart", "destroy", "replace everything"])
 def test_death_around_every_request_leaves_nothing_behind(stacks: Stacks, quickstart: Desired, name: str) -> None:

@@ -56,7 +56,7 @@ def test_a_password_is_taken_out_of_the_address_and_not_shown() -> None:
         ("ext::sh -c x", "has spaces"),
         ("ext::sh", "the transport 'ext'"),
         ("fd::7", "the transport 'fd'"),
-        ("ftp://example.com/r", "the scheme 'ftp'"),
+        ("ftp://example.com/r", "found the scheme 'ftp'"),
         ("https:///r", "expected a host"),
         ("https://example.com:x/r", "a host or port that is none"),
         ("https://example.com/r?token=secret", "expected no query"),

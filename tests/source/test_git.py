@@ -1,6 +1,7 @@
 """A branch as a source: each test has a real repository, fetched by the real git."""
 
 import asyncio
+import io
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from source.conftest import LINK, MODULE, Maker, Repository
 
 from reconciler.errors import SourceError
 from reconciler.ports import Checkout
+from reconciler.source import tree
 from reconciler.source.git import GitSource
 from reconciler.source.tree import Limits
 
@@ -536,3 +538,8 @@ async def test_what_is_kept_is_plain_to_read(repository: Repository, source: Mak
     about = json.loads((folder / "checkouts" / commit / "about.json").read_text())
     assert about["revision"]["subject"] == "First"
     assert (folder / "kept").read_text().strip() == commit
+
+
+def test_a_file_of_which_git_gives_less_than_it_has_is_not_written_short(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"job\.yaml: git gives 3 bytes too few"):
+        tree._write_file(tree.Item("100644", "0" * 40, 5, b"job.yaml"), io.BytesIO(b"ab"), tmp_path / "r", "")

@@ -157,6 +157,12 @@ async def test_a_key_that_gpg_does_not_read_is_told(signing: Signing, source: Ma
     assert error.commit == ""
 
 
+async def test_a_machine_without_gpg_is_said_to_have_none(tmp_path: Path) -> None:
+    listed = signers.Signers("keys.asc", keys=(b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n",))
+    with pytest.raises(SourceError, match=r"--git-verify: keys\.asc holds a key of OpenPGP, and gpg is not installed"):
+        await signers._import(listed, tmp_path / "ring", {"PATH": str(tmp_path)})
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -61,6 +61,7 @@ def test_what_is_no_place_for_a_store_is_refused_without_showing_a_secret(given:
     ("url", "environment", "said"),
     [
         ("https://kept.blob.core.windows.net", {}, "found no container in"),
+        ("https://kept.blob.core.windows.net/Up", {}, " with the name of a container (3 to 63 of a-z, 0-9 and single"),
         ("https://kept.blob.core.windows.net/No_Such", {}, "found 'No_Such'"),
         ("http://kept.example/states", {}, "a token is sent over https only"),
         (URL, {"AZURE_STORAGE_KEY": "§§§"}, "AZURE_STORAGE_KEY: expected the account key in base64"),

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from store.conftest import ENDPOINT, Ground
 from reconciler.errors import Locked, LockLost, StoreError
 from reconciler.ports import Holding
 from reconciler.store import Store, held, location_of, open_store, until
+from reconciler.store.blob import BlobLock
+from reconciler.store.folder import FolderLock
 from reconciler.store.lock import Held
 
 LONG = 60.0
@@ -392,3 +394,25 @@ async def taken(store: Store, seconds: float) -> Holding:
         except Locked:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.2)
+
+
+async def test_a_lock_that_nobody_can_be_seen_to_hold_and_that_is_not_given_is_said_to_be_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refused(*_: object) -> str:
+        return ""
+
+    async def gone(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(BlobLock, "_lease", refused)
+    monkeypatch.setattr(BlobLock, "_look", gone)
+    monkeypatch.setattr(BlobLock, "_translated", lambda *_: nullcontext())
+    with pytest.raises(Locked, match="'s' is locked, by whom could not be found out; try again"):
+        await BlobLock(None, "locks").acquire("s", "me", "apply", 30)  # type: ignore[arg-type]
+
+
+async def test_a_lock_that_cannot_be_read_is_not_taken_for_free(tmp_path: Path) -> None:
+    (tmp_path / "s.json").mkdir()
+    with pytest.raises(StoreError, match="read the lock "):
+        await FolderLock(tmp_path).holding("s")

@@ -19,6 +19,8 @@ from reconciler.observed import LiveNode, Mark, TaskCounts
 from reconciler.planning import make_plan
 from reconciler.render.text import NO_CHANGES, plan_text, road_text, summary
 
+PATH = ("jobPreparationTask", "environmentSettings", "T", "value")
+
 
 def roads(plan: Any) -> dict[str, str]:
     return {entry.address: road_text(entry.road) for entry in plan.entries.values() if entry.actions}
@@ -187,6 +189,21 @@ def test_the_digest_covers_effects_and_not_etags(world: Any) -> None:
     reborn = replace(live, guard=replace(live.guard, born="t9"))
     assert make_plan(world.desired(wanted), world.observed(touched), world.context).digest == plan.digest
     assert make_plan(world.desired(wanted), world.observed(reborn), world.context).digest != plan.digest
+
+
+def test_the_digest_covers_what_is_created_and_tells_nothing_of_secrets(world: Any) -> None:
+    def digest(*, command: str = "prepare", value: str = "1", secret: bool = False, task: str = "work") -> str:
+        setting = {"name": "T", "value": value}
+        hidden: dict[str, Any] = {"secret_paths": frozenset([PATH]), "hidden": frozenset(["T"])} if secret else {}
+        wanted = world.job(jobPreparationTask={"commandLine": command, "environmentSettings": [setting]})
+        made = world.task("t", task, environmentSettings=[setting])
+        plan = make_plan(world.desired(replace(wanted, tasks={"t": made}, **hidden)), world.observed(), world.context)
+        return plan.digest
+
+    plain = {digest(), digest(command="other"), digest(value="2"), digest(task="other")}
+    secret = {digest(secret=True), digest(secret=True, command="other"), digest(secret=True, task="other")}
+    assert (len(plain), len(secret)) == (4, 3)
+    assert digest(secret=True) == digest(secret=True, value="2")
 
 
 def test_secrets_in_values_are_masked(world: Any) -> None:
