@@ -214,7 +214,8 @@ async def test_objects_are_searched_filtered_and_paged_with_the_urgent_ones_firs
             (await visitor.get(f"/stacks/demo/objects?{query}")).code for query in ("page=x", "sync=Lost", "kind=node")
         ]
     assert "1 to 100 of 151 (page 1 of 2)" in first.words
-    assert "101 to 151 of 151 (page 2 of 2)" in second.words == beyond.words or "page 2 of 2" in beyond.words
+    for page in (second, beyond):
+        assert "101 to 151 of 151 (page 2 of 2)" in page.words
     assert re.findall(r"objects/job/(job-\d+)", one.text) == ["job-077"]
     assert "1 of 151 objects" in pools.words and "pool/cpu" in pools.words
     assert "101 to 150 of 150" in on_pool.words
