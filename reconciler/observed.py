@@ -182,7 +182,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The last run of a preparation or release task on one node. Times are ISO 8601 UTC as the service gave them."""
+    """The last run of a start, preparation or release task on one node. Times are ISO 8601 UTC as the service gave
+    them."""
 
     state: str
     exit_code: int | None = None
@@ -273,6 +274,7 @@ class LiveTask:
     failed: bool = False
     failure: str = ""
     ended: str = ""
+    started: str = ""
 
     @property
     def id(self) -> str:
@@ -328,7 +330,7 @@ CAN_RUN: Final = USABLE | ON_THE_WAY | {"waitingforstarttask"}
 class LiveNode:
     """A compute node as listed. *scheduling* is enabled or disabled; *booted* is ISO 8601 UTC, empty when not told;
     *since* is when it entered its state, likewise; *running* counts its tasks without start, preparation and release
-    tasks (REST reference, runningTasksCount)."""
+    tasks (REST reference, runningTasksCount). *start* is the last run of its start task, None without one."""
 
     id: str
     state: str
@@ -337,6 +339,7 @@ class LiveNode:
     booted: str = ""
     running: int = 0
     since: str = ""
+    start: Run | None = None
 
     @property
     def can_run(self) -> bool:

@@ -189,7 +189,8 @@ class Account:
     async def nodes(self, pool: LivePool) -> tuple[LiveNode, ...]:
         """The nodes that are in a pool now."""
         path = f"/pools/{_quote(pool.name)}/nodes"
-        rows = await self._list(path, f"list the nodes of {pool.address}", {"$select": NODE_FIELDS})
+        fields = f"{NODE_FIELDS},startTaskInfo"
+        rows = await self._list(path, f"list the nodes of {pool.address}", {"$select": fields})
         return tuple(sorted(map(node_of, rows), key=lambda node: node.id))
 
     async def rows(self, *path: str, select: str = "") -> list[dict[str, Any]]:

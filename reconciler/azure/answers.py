@@ -120,6 +120,7 @@ def node_of(raw: Mapping[str, Any]) -> LiveNode:
         booted=raw.get("lastBootTime", ""),
         running=raw.get("runningTasksCount", 0),
         since=raw.get("stateTransitionTime", ""),
+        start=_run(raw.get("startTaskInfo")),
     )
 
 
@@ -145,6 +146,7 @@ def task_of(raw: Mapping[str, Any]) -> LiveTask:
         failed=str(info.get("result", "")).lower() == "failure",
         failure=f"{failure.get('code')}: {failure.get('message')}" if failure else "",
         ended=info.get("endTime", ""),
+        started=info.get("startTime", ""),
     )
 
 

@@ -35,6 +35,7 @@ class PassEnd(StrEnum):
     SOURCE_ERROR = "SourceUnavailable"
     ACCOUNT_ERROR = "AccountUnavailable"
     STORE_ERROR = "StoreUnavailable"
+    BROKEN = "PassBroke"  # a mistake of ours; the next pass tries again
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class StackStatus:
     that are backed off, when they are tried again and why. *receipts*: where evidence of past incarnations is, by
     address. *quotas*: what the Stack's limits say of the account's. *next_pass_at*: ISO 8601 UTC. *window*: in words,
     when changes are allowed and whether now is such a time.
+    *held*: by address, why what the plan says of an object is not done now.
     """
 
     stack: str
@@ -112,6 +114,7 @@ class StackStatus:
     receipts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     quotas: Mapping[str, int] = field(default_factory=dict)
     next_pass_at: str = ""
+    held: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def end(self) -> PassEnd | None:
