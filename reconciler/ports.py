@@ -107,6 +107,20 @@ class StateStore(Protocol):
         """Keep the receipt of an incarnation of a job; it is safe when this returns. Where it is, and its logs."""
 
 
+class Notes(Protocol):
+    """Short notes that people and controllers leave for one another in the store of a stack, by name: what was approved
+    and suspended. Names have parts, joined by "/". Each method raises StoreError."""
+
+    async def notes(self, folder: str) -> Mapping[str, Mapping[str, Any]]:
+        """The notes below a folder, by their whole names."""
+
+    async def keep_note(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a note, in the place of any that has the name; it is safe when this returns."""
+
+    async def drop_note(self, name: str) -> None:
+        """Remove a note; nothing happens where there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
     """Who holds a lock. *purpose* is the command or role; *acquired* and *renewed* are ISO 8601 UTC; *seconds* is how

@@ -15,6 +15,7 @@ from reconciler.store import state_directory
 
 if TYPE_CHECKING:
     from reconciler.azure import Account
+    from reconciler.azure.gated import Gate
 
 PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy")
 
@@ -136,10 +137,15 @@ def emulator_directory(environment: Mapping[str, str]) -> Path:
 
 @asynccontextmanager
 async def account(
-    target: Target | Snapshot, permit: Callable[[], None] | None = None, nonces: str = ""
+    target: Target | Snapshot,
+    permit: Callable[[], None] | None = None,
+    nonces: str = "",
+    *,
+    gate: "Gate | None" = None,
+    remembers: bool = False,
 ) -> "AsyncIterator[Account]":
-    """The account behind a target. *permit* is asked before each request that may change it; *nonces* is what those of
-    objects that are created begin with."""
+    """The account behind a target. *permit* is asked before each request that may change it, *gate* before each one;
+    *nonces* is what those of objects that are created begin with. *remembers*: for who looks again and again."""
     import logging
 
     if isinstance(target, Snapshot):
@@ -154,6 +160,14 @@ async def account(
 
     proxies = any(os.environ.get(name) for name in PROXIES) and not target.local
     nonce = (lambda: nonces + secrets.token_hex(4)) if nonces else None
-    connected = connect(target.endpoint, target.account, target.key, use_proxies=proxies, permit=permit, nonce=nonce)
-    async with connected as there:
+    async with connect(
+        target.endpoint,
+        target.account,
+        target.key,
+        use_proxies=proxies,
+        permit=permit,
+        nonce=nonce,
+        gate=gate,
+        remembers=remembers,
+    ) as there:
         yield there

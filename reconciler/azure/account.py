@@ -3,12 +3,13 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from hashlib import blake2b
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import orjson
@@ -32,8 +33,9 @@ from reconciler.azure.answers import (
     task_of,
     time_of,
 )
+from reconciler.azure.gated import Gate, Gated
 from reconciler.azure.refusals import check_added, translated, understanding
-from reconciler.errors import BatchError, Missing, Moved, Rejected, TargetError, Transient
+from reconciler.errors import BatchError, LockLost, Missing, Moved, Rejected, TargetError, Transient
 from reconciler.lifecycle.steps import Action, Verb
 from reconciler.model.desired import Key, Kind, Task
 from reconciler.observed import (
@@ -62,6 +64,7 @@ LONGEST_SLEEP: Final = 5
 """Seconds that a retry may sleep inside of a request."""
 NODE_FIELDS: Final = "id,state,stateTransitionTime,schedulingState,isDedicated,lastBootTime,runningTasksCount"
 EXISTS: Final = frozenset({"PoolExists", "JobExists", "JobScheduleExists"})
+T = TypeVar("T")
 AT_ONCE: Final = 8
 """Requests of one action at once (chunks of tasks); how many actions run at once is the executor's business."""
 
@@ -117,21 +120,29 @@ class Account:
     _call: str = ""
     """The action of which a request is part: all of them stand under one id in the service's logs."""
 
-    def __init__(self, client: BatchClient, endpoint: str, nonce: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        client: BatchClient,
+        endpoint: str,
+        nonce: Callable[[], str] | None = None,
+        *,
+        remembers: bool = False,
+    ) -> None:
         self._client = client
         self.endpoint = endpoint
         self._nonce = nonce or (lambda: secrets.token_hex(8))
         self._date: str | None = None
+        self._pages: dict[str, list[_Page]] | None = {} if remembers else None
 
     # Reading
 
     async def observe(self) -> Observed:
         """Pools, node counts, jobs and job schedules of the whole account."""
         pools, counts, jobs, schedules = await asyncio.gather(
-            self._attempt("/pools", "list the pools"),
-            self._attempt("/nodecounts", "count the nodes"),
-            self._attempt("/jobs", "list the jobs"),
-            self._attempt("/jobschedules", "list the job schedules"),
+            self._attempt(self._list("/pools", "list the pools")),
+            self._attempt(self._list("/nodecounts", "count the nodes")),
+            self._attempt(self._objects("/jobs", "list the jobs", job_of)),
+            self._attempt(self._objects("/jobschedules", "list the job schedules", schedule_of)),
         )
         if isinstance(pools, BatchError) and isinstance(jobs, BatchError):
             raise pools
@@ -150,11 +161,11 @@ class Account:
             if isinstance(jobs, BatchError):
                 unread[Kind.JOB] = str(jobs)
             else:
-                live_jobs = {job.key: job for job in map(job_of, jobs)}
+                live_jobs = {job.key: job for job in jobs}
             if isinstance(schedules, BatchError):
                 unread[Kind.JOB_SCHEDULE] = str(schedules)
             else:
-                live_schedules = {there.key: there for there in map(schedule_of, schedules)}
+                live_schedules = {there.key: there for there in schedules}
         return Observed(live_pools, live_jobs, self._now(), unread, live_schedules).with_children()
 
     def _now(self) -> str:
@@ -404,14 +415,34 @@ class Account:
 
     # Requests
 
-    async def _attempt(self, path: str, what: str) -> list[dict[str, Any]] | BatchError:
+    async def _attempt(self, rows: Awaitable[T]) -> T | BatchError:
         """The rows, or why the service refuses them. What may work later is raised: it says nothing about the list."""
         try:
-            return await self._list(path, what)
+            return await rows
         except Transient:
             raise
         except BatchError as error:
             return error
+
+    async def _objects(self, path: str, what: str, read: Callable[[dict[str, Any]], T]) -> list[T]:
+        """Every row of a list as *read* makes it; of a page that is the same to the last byte, what it made before."""
+        before = self._pages.get(path, []) if self._pages is not None else []
+        pages: list[_Page] = []
+        request: HttpRequest | None = self._request("GET", path, None, None, None)
+        while request is not None:
+            body, status = await self._body(request, what)
+            digest = blake2b(body, digest_size=16).digest() if self._pages is not None else b""
+            page = before[len(pages)] if len(pages) < len(before) else None
+            if page is None or page.digest != digest:
+                decoded = _object_in(body, what, status)
+                with understanding("read the account"):
+                    page = _Page(digest, decoded.get("odata.nextLink"), [read(row) for row in rows_of(decoded, what)])
+            pages.append(page)
+            link = page.link
+            request = HttpRequest("GET", link, headers={"Accept": "application/json"}) if link else None
+        if self._pages is not None:
+            self._pages[path] = pages
+        return [thing for page in pages for thing in page.things]
 
     async def _list(self, path: str, what: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Every row of a list, page by page."""
@@ -434,17 +465,13 @@ class Account:
         return await self._decoded(self._request(method, path, query, body, None), what)
 
     async def _decoded(self, request: HttpRequest, what: str) -> dict[str, Any]:
+        body, status = await self._body(request, what)
+        return _object_in(body, what, status)
+
+    async def _body(self, request: HttpRequest, what: str) -> tuple[bytes, int]:
         response = await self._send(request, what)
-        try:
-            with translated(what, self.endpoint):
-                body = await response.read()
-            decoded = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            message = "the answer is not JSON; is this the endpoint of a Batch account?"
-            raise Rejected(what, message, status=response.status_code) from error
-        if not isinstance(decoded, dict):
-            raise Rejected(what, "the answer is not a JSON object", status=response.status_code)
-        return decoded
+        with translated(what, self.endpoint):
+            return await response.read(), response.status_code
 
     async def _pieces(self, path: str, what: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
         request = self._request("GET", path, None, None, None)
@@ -496,6 +523,26 @@ class Account:
         return response
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A page of a list as it was read. *digest* is of its bytes; *link* leads to the next one."""
+
+    digest: bytes
+    link: str | None
+    things: list[Any]
+
+
+def _object_in(body: bytes, what: str, status: int) -> dict[str, Any]:
+    try:
+        decoded = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        message = "the answer is not JSON; is this the endpoint of a Batch account?"
+        raise Rejected(what, message, status=status) from error
+    if not isinstance(decoded, dict):
+        raise Rejected(what, "the answer is not a JSON object", status=status)
+    return decoded
+
+
 @asynccontextmanager
 async def connect(
     endpoint: str,
@@ -505,6 +552,8 @@ async def connect(
     use_proxies: bool,
     transport: AsyncHttpTransport[HttpRequest, AsyncHttpResponse] | None = None,
     nonce: Callable[[], str] | None = None,
+    gate: Gate | None = None,
+    remembers: bool = False,
     permit: Callable[[], None] | None = None,
 ) -> AsyncIterator[Account]:
     """An account, by shared key or, without one, by whatever `DefaultAzureCredential` finds.
@@ -512,14 +561,16 @@ async def connect(
     *use_proxies*: look for proxy settings in the environment; it costs half of every request, so it is asked for
     only where such variables are set. *transport* takes the place of the network, and *nonce* that of chance, where
     every run has to be the same. *permit* is asked before everything that may change the account goes out, each try of
-    it: what it raises is raised instead.
+    it: what it raises is raised instead. *gate* is asked before each request, tries again included. *remembers*: pages
+    of lists that have not changed since the last look are not read again, as is worth it for who looks again and again.
     """
+    network = transport or AioHttpTransport(use_env_settings=use_proxies)
     policies: dict[str, Any] = {
         "per_retry_policies": [_ReadErrorBodies(), *([_AskFirst(permit)] if permit is not None else [])],
         "retry_policy": _Retry(retry_total=4, retry_backoff_factor=0.4, retry_backoff_max=LONGEST_SLEEP),
         "connection_timeout": 10,
         "read_timeout": 60,
-        "transport": transport or AioHttpTransport(use_env_settings=use_proxies),
+        "transport": network if gate is None else Gated(network, gate),
     }
     endpoint = endpoint.rstrip("/")
     if key is not None:
@@ -530,12 +581,12 @@ async def connect(
         except ValueError:
             raise TargetError("the account key is not valid base64; copy it again from the account's keys") from None
         async with BatchClient(endpoint, AzureNamedKeyCredential(account, key), **policies) as client:
-            yield Account(client, endpoint, nonce)
+            yield Account(client, endpoint, nonce, remembers=remembers)
         return
     from azure.identity.aio import DefaultAzureCredential
 
     async with DefaultAzureCredential() as token, BatchClient(endpoint, token, **policies) as client:
-        yield Account(client, endpoint, nonce)
+        yield Account(client, endpoint, nonce, remembers=remembers)
 
 
 class _Retry(AsyncRetryPolicy[HttpRequest, AsyncHttpResponse]):
@@ -551,11 +602,11 @@ async def _all(requests: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Several requests of one action, a few at once. All are tried; the first refusal is raised when all have ended."""
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def one(request: Coroutine[Any, Any, None]) -> BatchError | None:
+    async def one(request: Coroutine[Any, Any, None]) -> BatchError | LockLost | None:
         async with gate:
             try:
                 await request
-            except BatchError as error:
+            except (BatchError, LockLost) as error:
                 return error
             return None
 

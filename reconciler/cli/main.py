@@ -23,6 +23,8 @@ COMMANDS: Final = (
     "plan",
     "apply",
     "destroy",
+    "run",
+    "asking",
     "status",
     "logs",
     "importing",

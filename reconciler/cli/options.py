@@ -133,18 +133,18 @@ def add_execution(parser: argparse.ArgumentParser, *, deletes: bool = True) -> N
         default="text",
         help="json: what happens as JSON lines, the plan first; asks no question, so it needs --auto-approve",
     )
-    parser.add_argument("--parallelism", metavar="N", type=_positive, default=10, help="requests at once (10)")
+    parser.add_argument("--parallelism", metavar="N", type=positive, default=10, help="requests at once (10)")
     parser.add_argument("--no-wait", action="store_true", help="do not wait for the declared tasks to end")
     parser.add_argument(
         "--max-duration",
         metavar="TIME",
-        type=_duration,
+        type=duration,
         help="stop cleanly after this long (90s, 4m, 1h); run again to go on",
     )
     parser.add_argument(
         "--max-actions",
         metavar="N",
-        type=_positive,
+        type=positive,
         help="stop cleanly before one more action (a step of a road) than this; run again to go on",
     )
     if deletes:
@@ -171,13 +171,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, found {text!r}")
     return int(text)
 
 
-def _duration(text: str) -> float:
+def duration(text: str) -> float:
     """Seconds of 90s, 4m, 1h."""
     units = {"s": 1, "m": 60, "h": 3600}
     number, unit = text[:-1], text[-1:]

@@ -5,6 +5,7 @@ object tears another's work down. Waiting is not failing, and a pass may be kill
 """
 
 from reconciler.executor.approval import Approvals, approve
+from reconciler.executor.patience import Patience
 from reconciler.executor.result import End, Events, Pass, Result, Settings
 from reconciler.executor.run import Run
 from reconciler.executor.snapshot import look, look_ahead, read_results
@@ -14,6 +15,7 @@ __all__ = [
     "End",
     "Events",
     "Pass",
+    "Patience",
     "Result",
     "Run",
     "Settings",

@@ -6,9 +6,9 @@ from typing import Final
 
 from reconciler.errors import BatchError, Transient
 from reconciler.executor.result import Events
-from reconciler.lifecycle.steps import Action, Verb
+from reconciler.lifecycle.steps import Action, Done, Verb
 from reconciler.model.desired import Key
-from reconciler.planning import Plan
+from reconciler.planning import Entry, Plan
 from reconciler.ports import Clock
 
 FIRST_POLL: Final = 0.3
@@ -18,25 +18,37 @@ PATIENCE: Final = 15.0
 TRIES: Final = 6
 LONGEST_BACK_OFF: Final = 60.0
 LONGEST_RETRY_AFTER: Final = 300.0
+FIRST_RESPITE: Final = 15.0
+LONGEST_RESPITE: Final = 900.0
+"""Seconds after which a controller tries an object again that it gave up: at first, and at most."""
 
 
 @dataclass
 class _Trouble:
-    """What one object has met so far in this run. *since* is when its present trouble began, None without one."""
+    """What one object has met so far in this run. *since* is when its present trouble began, None without one;
+    *given_up* how often it was for the same request; *seen* tells what was asked for from anything
+    else."""
 
     tries: int = 0
     since: float | None = None
     verb: Verb | None = None
     not_before: float = 0.0
     failure: str | None = None
+    given_up: int = 0
+    seen: tuple[object, ...] = ()
 
 
 class Patience:
-    """The troubles of each object of a run."""
+    """The troubles of each object of a run; with *lasting* over all the runs of a controller.
 
-    def __init__(self, clock: Clock, events: Events) -> None:
+    A run gives an object up for good. A controller tries it again, after a time that doubles, or as soon as its
+    manifest, its step or the object itself is another.
+    """
+
+    def __init__(self, clock: Clock, events: Events, *, lasting: bool = False) -> None:
         self._clock = clock
         self._events = events
+        self._lasting = lasting
         self._troubles: dict[Key, _Trouble] = {}
 
     @property
@@ -45,17 +57,27 @@ class Patience:
         found = ((key, trouble.failure) for key, trouble in self._troubles.items())
         return {key: failure for key, failure in found if failure is not None}
 
+    def pauses(self) -> Mapping[Key, tuple[float, str]]:
+        """Objects that are left alone for now: for how many seconds more, and why where it is known."""
+        now = self._clock.now()
+        found = self._troubles.items()
+        return {key: (one.not_before - now, one.failure or "") for key, one in found if one.not_before > now}
+
     def has_ended(self, key: Key) -> bool:
         """Whether the object was given up."""
-        return self._of(key).failure is not None
+        trouble = self._troubles.get(key)
+        if trouble is None or trouble.failure is None:
+            return False
+        return not self._lasting or trouble.not_before > self._clock.now()
 
     def is_tried_again(self, key: Key) -> bool:
         """Whether a request for the object has failed and is to be tried again."""
-        return self._of(key).not_before > 0
+        return key in self._troubles and self._troubles[key].not_before > 0
 
     def allows(self, key: Key) -> bool:
         """Whether a request may be sent for the object now."""
-        return not self.has_ended(key) and self._of(key).not_before <= self._clock.now()
+        trouble = self._troubles.get(key)
+        return not self.has_ended(key) and (trouble is None or trouble.not_before <= self._clock.now())
 
     def look_at(self, plan: Plan) -> None:
         """Patience is with one request: an object that has come further, or waits, starts anew."""
@@ -64,11 +86,27 @@ class Patience:
             verb = step.verb if isinstance(step, Action) else None
             if verb is not trouble.verb:
                 trouble.since, trouble.verb = None, verb
+        if self._lasting:
+            self._forgive(plan)
+
+    def _forgive(self, plan: Plan) -> None:
+        """What was refused is asked for again at once when it is another request, or of another object."""
+        for key in list(self._troubles):
+            entry = plan.entries.get(key)
+            if entry is None or isinstance(entry.step, Done):
+                del self._troubles[key]
+                continue
+            trouble, seen = self._troubles[key], _asked(entry)
+            if trouble.failure is not None and trouble.seen not in ((), seen):
+                self._troubles[key] = trouble = _Trouble(verb=trouble.verb)
+            trouble.seen = seen
 
     def accepted(self, key: Key) -> None:
         """A request was accepted: the object has no trouble now."""
         trouble = self._of(key)
         trouble.tries, trouble.since = 0, None
+        if self._lasting:
+            trouble.failure, trouble.not_before = None, 0.0
 
     def rest(self, key: Key, seconds: float) -> None:
         """Leave the object alone for so long."""
@@ -95,12 +133,29 @@ class Patience:
             self.give_up(key, address, why)
 
     def give_up(self, key: Key, address: str, why: str) -> None:
-        """Do nothing more for the object in this run."""
-        self._of(key).failure = why
+        """Do nothing more for the object in this run; for a controller, for a while."""
+        trouble = self._of(key)
+        trouble.failure = why
+        if self._lasting:
+            trouble.given_up += 1
+            trouble.tries, trouble.since = 0, None
+            # Not by 2 to the power of any number: a float has an end, and a refusal may have none.
+            self.rest(key, min(FIRST_RESPITE * 2.0 ** min(trouble.given_up - 1, 16), LONGEST_RESPITE))
         self._events.gave_up(address, why)
 
     def _of(self, key: Key) -> _Trouble:
         return self._troubles.setdefault(key, _Trouble())
+
+
+def _asked(entry: Entry) -> tuple[object, ...]:
+    """What tells one request for an object from another."""
+    step = entry.step
+    born = entry.live.guard.born if entry.live is not None else None
+    digest = entry.wanted.digest if entry.wanted is not None else ""
+    if not isinstance(step, Action):
+        return (type(step), born, digest)
+    # Not the ETag: each try of a change that does not take makes another one.
+    return (step.verb, born, digest, tuple((row.name, str(row.old), str(row.new)) for row in step.changes))
 
 
 def back_off(tries: int, error: BatchError) -> float:

@@ -1,11 +1,11 @@
 """Look, plan, act, and again, until the account equals the manifests: the loop behind `apply`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
-from reconciler.errors import BatchError, Denied, Missing, Moved, Transient
+from reconciler.errors import BatchError, Denied, LockLost, Missing, Moved, Transient
 from reconciler.executor.approval import Approvals
 from reconciler.executor.execution import Execution
 from reconciler.executor.patience import FIRST_POLL, LONGEST_POLL, TRIES, Patience, back_off
@@ -50,6 +50,10 @@ class Run:
     permit: Callable[[], None] = lambda: None
     stale: Mapping[Key, str] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
+    patience: Patience | None = None
+    """Of a controller, which keeps it from slice to slice; a run has its own."""
+    begins: Callable[[Sequence[Entry]], Awaitable[None]] | None = None
+    """Told of the objects for which requests are sent next. What it raises ends the slice before any is."""
     _worked: set[Key] = field(default_factory=set)
     _deadline: float = float("inf")
     _last: Pass | None = None
@@ -59,7 +63,9 @@ class Run:
     _spent: bool = False
 
     def __post_init__(self) -> None:
-        self._patience = Patience(self.clock, self.events)
+        self._patience = self.patience or Patience(self.clock, self.events)
+        self._sliced = self.patience is not None
+        self._lost: LockLost | None = None
         self._execution = Execution(
             self.reader,
             self.writer,
@@ -101,6 +107,30 @@ class Run:
             poll = FIRST_POLL if look != seen else min(poll * 1.5, LONGEST_POLL)
             seen = look
             await self._rest(poll)
+
+    async def begin(self) -> Pass:
+        """The first look of a slice, to decide on what is approved of its plan."""
+        self._last = await self._pass()
+        self._patience.look_at(self._last.plan)
+        self.events.passed(self._last)
+        return self._last
+
+    async def slice(self, first: Pass, seconds: float) -> Result:
+        """Carry out what is approved and ready, look again, and so on until nothing is, or for so many seconds. It does
+        not wait for the service: whoever calls comes back. What is not approved is left as it is.
+
+        Raises BatchError when the account cannot be read, LockLost as soon as the lock is.
+        """
+        self._deadline = self.clock.now() + seconds
+        this = first
+        while True:
+            ready = [] if self._stopped() else list(self._ready(this.plan))
+            if not ready:
+                return self._result(this, self._waiting(this))
+            if self.begins is not None:
+                await self.begins([entry for entry, _ in ready])
+            await self._execute(ready)
+            this = await self.begin()
 
     def _stopped(self) -> str:
         """Why no further request may be sent; empty while one may."""
@@ -151,6 +181,8 @@ class Run:
             try:
                 return await read()
             except (Transient, Missing, Moved) as error:
+                if self._sliced and isinstance(error, Transient):
+                    raise  # the next pass comes later; other stacks have theirs
                 # Missing and Moved: an object went away between the list and the look at its details.
                 seconds = back_off(attempt, error)
                 self.events.retried("the account", error, seconds)
@@ -167,6 +199,9 @@ class Run:
                 continue
             if self.approved.covers(entry, plan.entries.get(entry.parent) if entry.parent else None):
                 yield entry, action
+            elif self._sliced:
+                if why := self._without_effect(entry):
+                    self._patience.give_up(entry.key, entry.address, why)
             elif not self._leave(entry):
                 self._off_road(entry)
 
@@ -200,11 +235,21 @@ class Run:
 
         async def one(entry: Entry, action: Action) -> None:
             async with gate:
-                if not self._stopped():
-                    self._acted += action.verb not in (Verb.FORGET, Verb.WRITE_RECEIPT)  # these send nothing
-                    self._note(await self._execution.carry_out(entry, action))
+                if self._stopped() or self._lost is not None:
+                    return
+                self._acted += action.verb not in (Verb.FORGET, Verb.WRITE_RECEIPT)  # these send nothing
+                outcome = await self._execution.carry_out(entry, action)
+                if outcome.error is not None and self._sliced:
+                    try:
+                        self.permit()
+                    except LockLost as lost:
+                        self._lost = lost
+                        return
+                self._note(outcome)
 
         await asyncio.gather(*(one(entry, action) for entry, action in ready))
+        if self._lost is not None:  # after the others: what they had sent may still be answered
+            raise self._lost
 
     def _note(self, outcome: Outcome) -> None:
         """What an outcome means for the object: go on, look again, back off, or leave it."""

@@ -20,6 +20,7 @@ from reconciler.manifest.explain import explain
 from reconciler.manifest.groups import Groups, expand
 from reconciler.manifest.text import Document, Raw
 from reconciler.manifest.variables import Variables
+from reconciler.model import duration
 from reconciler.model.consent import Consent
 from reconciler.model.desired import (
     QUOTAS,
@@ -33,6 +34,7 @@ from reconciler.model.desired import (
     Stack,
     Task,
     Wanted,
+    Window,
 )
 from reconciler.model.document import (
     API_VERSION,
@@ -276,6 +278,10 @@ def _stack(document: Document, manifest: StackManifest) -> Stack:
             guards.deletes.share, guards.deletes.count, guards.emptySource == "Ask", guards.taskLoss == "Ask"
         ),
         source=Source(document.file.path, *document.named_at),
+        windows=tuple(
+            Window(one.cron, duration.ticks(one.duration) / duration.TICKS_PER_SECOND, one.timeZone)
+            for one in manifest.spec.changeWindows
+        ),
         store=location,
         retention=Retention(kept.days, kept.receipts, kept.logsMegabytes * 2**20, kept.journalMegabytes * 2**20),
     )

@@ -188,13 +188,22 @@ class GuardSettings:
     asks_for_tasks: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A time in which a stack may be changed: it opens by *cron* in *zone*, for so many *seconds*."""
+
+    cron: str
+    seconds: float
+    zone: str = "UTC"
+
+
 @dataclass(frozen=True)
 class Stack:
     """The ownership set. *prunes* is false where nothing says that the source is complete. *digest_key* is the secret
     from which the key of secret digests is derived; without one the account's key serves. *quotas* are those that the
     manifest names, by the names in `QUOTAS`. *refuses_other_pools*: each job has to run on a pool of the stack.
-    *source* is where the Stack is written; None without one. *store* is where its state is kept, a URL or the path of a
-    folder; None: with the user's own."""
+    *windows*: when a controller may begin to change it; empty, always. *source* is where the Stack is written; None
+    without one. *store* is where its state is kept, a URL or the path of a folder; None: with the user's own."""
 
     name: str
     prunes: bool
@@ -207,6 +216,7 @@ class Stack:
     refuses_other_pools: bool = False
     guards: GuardSettings = GuardSettings()
     source: Source | None = field(default=None, compare=False)
+    windows: tuple[Window, ...] = ()
     store: str | None = None
     retention: Retention = Retention()
 

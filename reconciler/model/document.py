@@ -13,7 +13,7 @@ from reconciler.model.paths import path_in
 from reconciler.model.pool import PoolSpec
 from reconciler.model.schedule import JobScheduleSpec
 from reconciler.model.task import TaskSpec
-from reconciler.model.types import BatchId, Duration
+from reconciler.model.types import BatchId, Cron, Duration, TimeZone, WindowLength
 
 API_VERSION = "reconciler/v1"
 
@@ -360,6 +360,14 @@ class Defaults(Spec):
     JobSchedule: dict[str, Any] = Field(default_factory=dict, description="Lines of a job schedule's spec.")
 
 
+class ChangeWindow(Spec):
+    """A time that comes again, in which the controller may begin to change the stack."""
+
+    cron: Cron = Field(description="When it opens: a cron expression of five fields, as `0 22 * * 1-5`.")
+    duration: WindowLength = Field(description="For how long it is open.")
+    timeZone: TimeZone = Field(default="UTC", description="The time zone of the cron expression, by its IANA name.")
+
+
 class Retention(Spec):
     """How much is kept of what has ended. What is beyond it goes, oldest first, when a run has written more; never what
     belongs to a job that is still there."""
@@ -403,6 +411,11 @@ class StackSpec(Spec):
     defaults: Defaults = Field(default_factory=Defaults, description="What objects of a kind have in common.")
     limits: Limits = Field(default_factory=Limits, description=Limits.__doc__)
     guards: Guards = Field(default_factory=Guards, description=Guards.__doc__)
+    changeWindows: list[ChangeWindow] = Field(
+        default_factory=list,
+        description="When the controller may begin to change the stack; without any it always may. What was begun in a "
+        "window is brought to its end. `apply` is a person's decision and asks for no window.",
+    )
     digestKey: Annotated[str, Field(min_length=16)] | None = Field(
         default=None,
         description="A secret of 16 characters or more, by secretRef, under which digests of passwords and keys are "

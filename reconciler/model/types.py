@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field
@@ -189,12 +190,35 @@ def _file_mode(text: str) -> str:
     return text
 
 
+def _cron(text: str) -> str:
+    from cronsim import CronSim, CronSimError
+
+    try:
+        CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
+    except CronSimError:
+        raise _refuse("a cron expression of five fields such as '0 22 * * 1-5'", repr(text)) from None
+    return text
+
+
+def _zone(text: str) -> str:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a name with "..", a folder of zones
+        raise _refuse("a time zone of the IANA database such as Europe/Berlin or UTC", repr(text)) from None
+    return text
+
+
 BatchId = Annotated[str, AfterValidator(_batch_id)]
 """Ids of pools, jobs and tasks; unique without regard to case."""
 Duration = Annotated[str, AfterValidator(_duration)]
 ReleaseTime = Annotated[str, AfterValidator(_release_time)]
 ResizeTimeout = Annotated[str, AfterValidator(_within("PT5M", None, "at least 5 minutes (PT5M)"))]
 EvaluationInterval = Annotated[str, AfterValidator(_within("PT5M", "P7D", "5 minutes (PT5M) to 168 hours (PT168H)"))]
+WindowLength = Annotated[str, AfterValidator(_within("PT1M", "P31D", "1 minute (PT1M) to 31 days (P31D)"))]
+Cron = Annotated[str, AfterValidator(_cron)]
+TimeZone = Annotated[str, AfterValidator(_zone)]
 Recurrence = Annotated[str, AfterValidator(_within("PT1M", None, "at least 1 minute (PT1M)"))]
 Moment = Annotated[str, AfterValidator(_moment)]
 VariableName = Annotated[str, AfterValidator(_variable_name)]

@@ -111,14 +111,14 @@ async def _walk(
     await asyncio.sleep(SETTLED)
     stage.account.catch_up()
     releases = tuple(sorted((incarnation[0], len(boots)) for (incarnation, _), boots in stage.witness.releases.items()))
-    account = _portrait(stage)
+    account = portrait(stage)
     return Ending(stage.verdict(name), account, releases, tuple(sent), refused, blocked)
 
 
 def compare(ending: Ending, plain: Ending) -> Verdict:
     """The verdict on a run, with what differs from the one that was not disturbed."""
     old = ending.verdict
-    broken = [*ending.verdict.broken, *_differences(ending.account, plain.account)]
+    broken = [*ending.verdict.broken, *differences(ending.account, plain.account)]
     mine, others = _of_declared(ending.releases), _of_declared(plain.releases)
     if mine != others:
         broken.append(f"release ran {mine}, and {others} undisturbed")
@@ -156,7 +156,7 @@ def _with_blocked(ending: Ending, plain: Ending) -> Verdict:
     return replace(old, told=(*old.told, *(line for line in ending.blocked if line not in plain.blocked)))
 
 
-def _portrait(stage: Stage) -> dict[str, str]:
+def portrait(stage: Stage) -> dict[str, str]:
     """The account without what differs between any two runs: times, ETags, ids of nodes, nonces."""
     world = stage.account.simulation.world
     objects: dict[str, list[Any]] = {}
@@ -183,7 +183,7 @@ def _plain(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {**spec, "metadata": [*others, [mark.stack, mark.spec, mark.tasks, mark.keep, mark.hold, mark.orphan]]}
 
 
-def _differences(mine: Mapping[str, str], plain: Mapping[str, str]) -> Iterator[str]:
+def differences(mine: Mapping[str, str], plain: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(mine.keys() | plain.keys()):
         found, expected = mine.get(name, "not there"), plain.get(name, "not there")
         if found != expected:
