@@ -71,8 +71,9 @@ def refusal(guards: tuple[Guard, ...]) -> str | None:
 
 
 def notices(plan: Plan, desired: Desired) -> tuple[str, ...]:
-    """What should be known and needs no consent: consents that have ended, and objects of stacks that were not loaded
-    beside this one."""
+    """What should be known and needs no consent: consents that have ended, and objects of stacks that may have gone
+    with their Stack: where several were loaded, those of others; where nothing is declared, of any. Whoever gives the
+    folder of one stack knows that an account has more."""
     ended = [
         f"{consent.source}: {consent} ended {consent.until} and counts no longer: take the line out"
         for consent in desired.consents
@@ -81,7 +82,7 @@ def notices(plan: Plan, desired: Desired) -> tuple[str, ...]:
     others = [
         f"'{name}' ({counted(count, 'object')})" for name, count in plan.others.items() if name not in desired.beside
     ]
-    if others:
+    if others and (desired.beside or not desired.objects):
         ended.append(
             f"The account also holds objects of {'stack' if len(others) == 1 else 'stacks'} {few(others)}, of which "
             "these manifests do not speak."

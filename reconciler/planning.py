@@ -430,22 +430,26 @@ def _after_acting(action: Action, live: Live | None, context: Context) -> Contex
 def _entry(wanted: Wanted | None, live: Live | None, road: tuple[Step, ...], change: Change) -> Entry:
     thing = wanted or live
     assert thing is not None
-    notes = [
-        f"{row.name}: {row.old or '(not set)'} stays until the object is next created, then {row.new or '(not set)'}"
-        for row in change.of(ChangeKind.NEXT_INCARNATION)
-    ]
-    if (
-        wanted is not None
-        and isinstance(live, LiveJob)
-        and (extra := sorted((live.tasks or {}).keys() - wanted.tasks.keys()))
-    ):
-        are = f"{len(extra)} of its tasks {verb_for(len(extra), 'is')} in the account and not in the manifest"
-        notes.append(f"{are}; {'it stays' if len(extra) == 1 else 'they stay'} ({few(extra)})")
-    if wanted is not None and isinstance(live, LiveJob) and (named := task_life.named_otherwise(wanted, live)):
-        keep = counted(len(named), "task", "keeps")
-        notes.append(f"displayName: {keep} the one that is there until next created ({few(named)})")
+    anew = any(isinstance(step, Action) and step.verb is Verb.CREATE for step in road)
+    # Whatever waits for the next creation is written with it, and no task of the present incarnation stays.
+    notes = () if anew or wanted is None else tuple(_what_stays(wanted, live, change))
     drift = wanted is not None and live is not None and is_drift(wanted, live.mark, change.fields)
-    return Entry(thing.key, thing.address, road[0], road, wanted, live, change, tuple(notes), drift)
+    return Entry(thing.key, thing.address, road[0], road, wanted, live, change, notes, drift)
+
+
+def _what_stays(wanted: Wanted, live: Live | None, change: Change) -> Iterator[str]:
+    """What differs from the manifest and is left so."""
+    for row in change.of(ChangeKind.NEXT_INCARNATION):
+        old, new = row.old or "(not set)", row.new or "(not set)"
+        yield f"{row.name}: {old} stays until the object is next created, then {new}"
+    if not isinstance(live, LiveJob):
+        return
+    if extra := sorted((live.tasks or {}).keys() - wanted.tasks.keys()):
+        are = f"{len(extra)} of its tasks {verb_for(len(extra), 'is')} in the account and not in the manifest"
+        yield f"{are}; {'it stays' if len(extra) == 1 else 'they stay'} ({few(extra)})"
+    if named := task_life.named_otherwise(wanted, live):
+        keep = counted(len(named), "task", "keeps")
+        yield f"displayName: {keep} the one that is there until next created ({few(named)})"
 
 
 def _order(entries: Mapping[Key, Entry], observed: Observed) -> dict[Key, frozenset[Key]]:

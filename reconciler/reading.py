@@ -6,15 +6,16 @@ on the screen depends on it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from reconciler.lifecycle import consents, ignoring, job_change, runs
 from reconciler.lifecycle import pool as pool_life
 from reconciler.lifecycle import tasks as task_life
-from reconciler.lifecycle.steps import Context
+from reconciler.lifecycle.steps import Context, Verb
 from reconciler.model.desired import Desired, Key, Kind, Wanted
 from reconciler.model.document import ScheduleLifecycle
 from reconciler.observed import UNFINISHED, LiveJob, LiveSchedule, Observed
-from reconciler.planning import leaving_children
+from reconciler.planning import Plan, leaving_children
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,36 @@ def _may_go(wanted: Wanted | None, job: LiveJob, context: Context) -> bool:
     if wanted is None:
         return context.removes(job.key)
     return isinstance(job_change.replacement(wanted, job, job_change.job_diff(wanted, job), context), str)
+
+
+MOST_FORECAST: Final = 250
+"""Jobs that are read for a forecast alone, two requests each: a plan is looked at by somebody who waits."""
+
+
+def ending_jobs(plan: Plan) -> tuple[Key, ...]:
+    """Unfinished jobs that the plan ends, and those that it deletes: what a forecast speaks of, in the plan's order."""
+    found: dict[Key, None] = {}
+    for entry in plan.entries.values():
+        ends = Verb.TERMINATE in entry.verbs
+        if isinstance(entry.live, LiveJob) and (ends or entry.removes) and entry.live.state != "deleting":
+            found[entry.key] = None
+        elif isinstance(entry.live, LiveSchedule) and ends:
+            found |= dict.fromkeys(job.key for job in entry.live.unfinished)
+    return tuple(found)
+
+
+def for_forecasts(plan: Plan, observed: Observed) -> Reading:
+    """What a forecast says beyond what decisions need: of the first jobs that end, how many tasks they cut off, on
+    which nodes their release runs, and whether these are there. Pools that lose nodes are read for the decision."""
+    jobs = frozenset(key for key in ending_jobs(plan)[:MOST_FORECAST] if key in observed.jobs)
+    there = [observed.jobs[key] for key in jobs]
+    pools = {job.pool for job in there if job.releases and job.pool is not None and job.state != "completed"}
+    pools |= {Key.of(Kind.POOL, run.pool) for job in there for run in job.nodes or ()}
+    return Reading(
+        counts=jobs,
+        runs=frozenset(job.key for job in there if job.prepares),
+        hosts=frozenset(pools & observed.pools.keys()),
+    )
 
 
 def for_watching(desired: Desired, observed: Observed) -> Reading:

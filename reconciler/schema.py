@@ -1,5 +1,5 @@
-"""JSON Schemas of the manifests, for editors: one for each kind, and `manifest.json` for all of them; and the same
-facts for people, `REFERENCE.md`.
+"""JSON Schemas of the manifests, for editors: one for each kind, and `manifest.json` for all of them; the same facts
+for people, `REFERENCE.md`; and the schema of what programs read of a plan, `plan.schema.json`.
 
 Made from the models, so that an editor knows what the loader knows. The committed copies in `schemas/` are written by
 `python -m reconciler.schema schemas`; a test keeps them current. Facts about a field (its default, how it may change)
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from reconciler.model.document import MANIFESTS
@@ -20,15 +20,21 @@ from reconciler.model.field import ChangeKind, Spec
 from reconciler.model.reference import CHANGES, default_of, limits_of, rule_of, shape_of, type_of
 from reconciler.model.secret import SecretReference
 from reconciler.model.table import Field, table
+from reconciler.render.document import PlanDocument
 
 REFERENCE = "REFERENCE.md"
+PLAN = "plan.schema.json"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def documents() -> dict[str, str]:
     """The files: name -> text."""
     by_kind = {f"{kind.lower()}.json": _schema(f"{kind} manifest", [kind]) for kind in MANIFESTS}
-    return by_kind | {"manifest.json": _schema("Manifest", list(MANIFESTS)), REFERENCE: _reference()}
+    return by_kind | {
+        "manifest.json": _schema("Manifest", list(MANIFESTS)),
+        PLAN: _plan_schema(),
+        REFERENCE: _reference(),
+    }
 
 
 def write(folder: Path) -> None:
@@ -36,6 +42,24 @@ def write(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in documents().items():
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def _plan_schema() -> str:
+    """What `plan --format json` prints."""
+    shape = TypeAdapter(PlanDocument).json_schema(mode="serialization")
+    body = {key: value for key, value in shape.items() if key not in ("title", "$defs")}
+    types = {name: _untitled(model) for name, model in sorted(shape["$defs"].items())}
+    head = {"$schema": DIALECT, "title": "Plan"}
+    return json.dumps(head | _untitled(body) | {"$defs": types}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _untitled(model: dict[str, Any]) -> dict[str, Any]:
+    """A type without the titles that pydantic makes of names."""
+    properties = {
+        name: {key: value for key, value in field.items() if key != "title"}
+        for name, field in model["properties"].items()
+    }
+    return {key: value for key, value in model.items() if key != "title"} | {"properties": properties}
 
 
 def _schema(title: str, kinds: list[str]) -> str:

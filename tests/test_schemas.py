@@ -35,6 +35,7 @@ def test_there_is_one_schema_for_each_kind_and_one_for_all() -> None:
         "jobschedule.json",
         "stack.json",
         "manifest.json",
+        "plan.schema.json",
     }
     assert [arm["$ref"] for arm in read("manifest.json")["oneOf"]] == [
         f"#/$defs/{model.__name__}" for model in MANIFESTS.values()

@@ -1,7 +1,7 @@
 """The plan of a command: look at the account, bind what people asked for to what is there, decide."""
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from reconciler.api.addresses import key_of, nearest
@@ -9,7 +9,8 @@ from reconciler.api.keeping import store_of
 from reconciler.api.options import DEFAULTS, Options
 from reconciler.api.target import Snapshot, Target, account, signed_by
 from reconciler.errors import StalePlan, UnsafePlan, UsageError
-from reconciler.executor import Approvals, approve, look
+from reconciler.executor import Approvals, approve, look, look_ahead
+from reconciler.forecast import Forecast, make_forecast
 from reconciler.guards import Guard, guards_of, notices, refusal
 from reconciler.lifecycle.steps import Context, Wait
 from reconciler.model.desired import Desired, Key, Kind
@@ -25,7 +26,8 @@ class Planned:
 
     *desired* is what the account is to become (nothing, for a removal), *declared* what the manifests say. *context*
     holds the consents, bound to incarnations. *selected*: what came in, or went, with what was selected. *saved*: the
-    plan that was approved, where *plan* is only what is left of it.
+    plan that was approved, where *plan* is only what is left of it. *forecast* says what carrying it out takes away; it
+    decides nothing.
     """
 
     desired: Desired
@@ -37,6 +39,7 @@ class Planned:
     observed: Observed
     selected: tuple[str, ...] = ()
     saved: Saved | None = None
+    forecast: Forecast = field(default_factory=Forecast)
 
     @property
     def digest(self) -> str:
@@ -97,8 +100,11 @@ class Planned:
         return replace(self, context=context, plan=make_plan(self.desired, self.observed, context))
 
 
-async def plan(declared: Desired, target: Target | Snapshot, options: Options = DEFAULTS) -> Planned:
-    """What makes the account equal to the manifests of one stack. Reads, and writes nothing.
+async def plan(
+    declared: Desired, target: Target | Snapshot, options: Options = DEFAULTS, *, forecast: bool = True
+) -> Planned:
+    """What makes the account equal to the manifests of one stack. Reads, and writes nothing. Without *forecast* nothing
+    is read but what the plan depends on.
 
     Raises BatchError, TargetError and StoreError for what cannot be read, and UsageError for options that name nothing.
     """
@@ -112,7 +118,9 @@ async def plan(declared: Desired, target: Target | Snapshot, options: Options = 
     made, context, selected = _selected(options, desired, observed, context)
     _check_forced(options, made)
     # A job whose time is over while the plan is carried out is for the next one: nobody has seen that it goes.
-    return Planned(desired, desired, target, options, made, replace(context, due=observed.at), observed, selected)
+    context = replace(context, due=observed.at)
+    planned = Planned(desired, desired, target, options, made, context, observed, selected)
+    return await _ahead(planned) if forecast else planned
 
 
 async def plan_removal(declared: Desired, target: Target, options: Options = DEFAULTS) -> Planned:
@@ -128,7 +136,7 @@ async def plan_removal(declared: Desired, target: Target, options: Options = DEF
     observed, context = await _look(nothing, target, options, context)
     made, context, selected = _selected(options, nothing, observed, context)
     _check_forced(options, made)
-    return Planned(nothing, declared, target, options, made, context, observed, selected)
+    return await _ahead(Planned(nothing, declared, target, options, made, context, observed, selected))
 
 
 async def plan_saved(saved: Saved, declared: Desired, target: Target, options: Options = DEFAULTS) -> Planned:
@@ -147,7 +155,7 @@ async def plan_saved(saved: Saved, declared: Desired, target: Target, options: O
     context = replace(saved.context, prunes=saved.context.prunes and desired.stack.prunes)
     observed, context = await _look(desired, target, options.but(replace=(), dangerous_force=()), context)
     made = make_plan(desired, observed, context)
-    return Planned(desired, desired, target, options, made, context, observed, saved=saved)
+    return await _ahead(Planned(desired, desired, target, options, made, context, observed, saved=saved))
 
 
 def _selected(
@@ -175,6 +183,13 @@ def _named(flag: str, addresses: Iterable[str], plan: Plan) -> list[Key]:
             raise UsageError(f"{flag} {text}: stack '{plan.stack}' neither declares nor has such an object{hint}")
         found.append(key)
     return found
+
+
+async def _ahead(planned: Planned) -> Planned:
+    """The plan with what carrying it out takes away."""
+    async with account(planned.target) as there:
+        seen, unread = await look_ahead(there, planned.plan, planned.observed)
+    return replace(planned, forecast=make_forecast(planned.plan, seen, unread, planned.desired.stack.quotas))
 
 
 async def _look(

@@ -14,7 +14,7 @@ from reconciler.api.target import Snapshot
 from reconciler.errors import StalePlan, TargetError, UsageError
 from reconciler.manifest import read_variables
 from reconciler.model.desired import Desired
-from reconciler.render.json import plan_json
+from reconciler.render.json import dump, plan_json
 from reconciler.saved import KIND, STANDARD_INPUT, Saved, Sources, is_plan, refusal
 
 _BEGINNING: Final = 4096
@@ -25,7 +25,7 @@ def document(planned: Planned, sources: Sources) -> str:
     """A plan as JSON, for programs to read and for `apply` to run; one that cannot be applied from a file says why."""
     why = not_to_be_saved(planned, sources)
     part = {"refused": why} if why is not None else _saved(planned, sources).content()
-    return plan_json(planned.plan, str(planned.target), planned.guards, part)
+    return dump(plan_json(planned.plan, str(planned.target), planned.forecast, planned.guards, part))
 
 
 def not_to_be_saved(planned: Planned, sources: Sources) -> str | None:
@@ -99,7 +99,7 @@ def _is_plan(path: str) -> bool:
                 return False
             text += file.read()
         return is_plan(json.loads(text))
-    except UnicodeDecodeError:
+    except (OSError, UnicodeDecodeError):  # what cannot be read is told where manifests are
         return False
     except ValueError:
         return '"format_version"' in text[:_BEGINNING]

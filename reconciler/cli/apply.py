@@ -125,11 +125,13 @@ def _apply_saved(arguments: argparse.Namespace, saved: "Saved") -> int:
 
 def _show_left(arguments: argparse.Namespace, saved: "Saved", planned: "Planned") -> None:
     from reconciler.cli.running import show_plan
+    from reconciler.lifecycle.steps import Done
 
     if arguments.format == "json":
         show_plan(arguments, planned)
         return
     print(f"Saved plan {saved.digest}, made at {saved.at}. What the account needs now:\n")
     show_plan(arguments, planned)
-    if not planned.plan.has_changes and any(approval.verbs for approval in saved.approved.values()):
+    settled = all(isinstance(entry.step, Done) for entry in planned.plan.entries.values()) and not planned.plan.unread
+    if settled and any(approval.verbs for approval in saved.approved.values()):
         print("\nAlready applied: nothing of this plan is left to do.")

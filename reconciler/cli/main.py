@@ -32,6 +32,7 @@ COMMANDS: Final = (
     "history",
     "lock",
     "snapshot",
+    "graph",
     "verify",
     "explain",
     "emulator",

@@ -16,7 +16,12 @@ def add(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser("plan", help="show what apply would do", description=__doc__)
     add_paths(parser)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", "markdown"),
+        default="text",
+        help="json for programs, markdown for a comment on a pull request",
+    )
     parser.add_argument(
         "--out", metavar="FILE", help="write the plan to a file, for `apply FILE` to run that and nothing else"
     )
@@ -68,10 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
     ):
         if given:
             the_only(stacks, what)
-    return each(stacks, lambda desired, which: _plan(arguments, desired, which))
+    return each(stacks, lambda desired, which: _plan(arguments, desired, which, len(stacks)))
 
 
-def _plan(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
+def _plan(arguments: argparse.Namespace, desired: "Desired", which: str, stacks: int) -> int:
     import asyncio
     from pathlib import Path
 
@@ -84,12 +89,12 @@ def _plan(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
 
     snapshot = load_snapshot(arguments) if arguments.live is not None else None
     target = snapshot or target_of(arguments, desired.stack)
-    print(f"Target: {target}{which}", file=sys.stderr if arguments.format == "json" else sys.stdout)
+    print(f"Target: {target}{which}", file=sys.stdout if arguments.format == "text" else sys.stderr)
     planned = asyncio.run(plan(desired, target, options_of(arguments)))
     made = drifted(planned.plan) if arguments.refresh_only else planned.plan
     if arguments.out is not None:
         save_plan(planned, sources_of(arguments), Path(arguments.out))
-    _show(arguments, planned, made)
+    _show(arguments, planned, made, stacks)
     stopped = planned.refusal is not None and not arguments.refresh_only
     differs = bool(made.has_changes or made.blocked or made.unread or stopped)
     if differs and arguments.expect_no_changes:
@@ -97,24 +102,34 @@ def _plan(arguments: argparse.Namespace, desired: "Desired", which: str) -> int:
     return 2 if arguments.detailed_exitcode and differs else 0
 
 
-def _show(arguments: argparse.Namespace, planned: "Planned", made: "Plan") -> None:
+def _show(arguments: argparse.Namespace, planned: "Planned", made: "Plan", stacks: int) -> None:
     from reconciler.api.saving import document
-    from reconciler.cli.show import painter
+    from reconciler.cli.show import columns, painter
     from reconciler.cli.stack import sources_of
     from reconciler.render.guards import guards_text
-    from reconciler.render.json import plan_json
+    from reconciler.render.json import dump, plan_json
+    from reconciler.render.markdown import GITHUB, plan_markdown
     from reconciler.render.text import drift_text, plan_text
 
     if arguments.format == "json":
         seen = {"refused": "it was made with --refresh-only, and changes nothing"}
-        whole = plan_json(made, str(planned.target), planned.guards, seen) if arguments.refresh_only else ""
-        print(whole or document(planned, sources_of(arguments)))
+        if arguments.refresh_only:
+            print(dump(plan_json(made, str(planned.target), guards=planned.guards, apply=seen)))
+        else:
+            print(document(planned, sources_of(arguments)))
+        return
+    if arguments.format == "markdown":
+        said = "\n".join(f"Selection: {line}." for line in planned.selected)
+        guarded = guards_text(planned.guards, planned.notices)
+        told = "\n\n".join(part for part in (said, guarded) if part)
+        # Several stacks share a comment.
+        print(plan_markdown(made, str(planned.target), planned.forecast, told, GITHUB // stacks - 1), end="")
         return
     paint = painter(arguments)
     if arguments.refresh_only:
         print("\n" + drift_text(made, paint))
         return
-    print("\n" + plan_text(made, paint))
+    print("\n" + plan_text(made, paint, planned.forecast, columns()))
     for line in planned.selected:
         print(f"Selection: {line}.")
     if guarded := guards_text(planned.guards, planned.notices, paint):

@@ -14,7 +14,7 @@ from reconciler.api.applying import apply
 from reconciler.api.happenings import Happening, Telling
 from reconciler.api.planned import Planned
 from reconciler.api.target import Snapshot, Target
-from reconciler.cli.show import Progressing, painter, singular
+from reconciler.cli.show import Progressing, columns, painter, singular
 from reconciler.cli.stack import BLOCKED
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.executor import End, Result
@@ -62,11 +62,11 @@ def opening(arguments: argparse.Namespace, target: Target | Snapshot, which: str
 def show_plan(arguments: argparse.Namespace, planned: Planned) -> None:
     """The whole plan, before anything is asked or stopped."""
     if arguments.format == "json":
-        document = json.loads(plan_json(planned.plan, str(planned.target), planned.guards))
+        document = plan_json(planned.plan, str(planned.target), planned.forecast, planned.guards)
         print(json.dumps(Happening("Planned", "", summary(planned.plan), {"plan": document}).content()), flush=True)
     else:
         paint = painter(arguments)
-        print(plan_text(planned.plan, paint), flush=True)
+        print(plan_text(planned.plan, paint, planned.forecast, columns()), flush=True)
         for line in planned.selected:
             print(f"Selection: {line}.", flush=True)
         if guarded := guards_text(planned.guards, planned.notices, paint):

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from typing import Final
@@ -60,6 +61,11 @@ def singular(words: str) -> str:
 def colours(arguments: argparse.Namespace) -> bool:
     """Whether standard output takes colours: a terminal, and nobody said no (https://no-color.org)."""
     return sys.stdout.isatty() and not arguments.no_color and not os.environ.get("NO_COLOR")
+
+
+def columns() -> int | None:
+    """How wide the terminal is; None where standard output is none, so that lines stay whole for programs."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def painter(arguments: argparse.Namespace) -> Paint:

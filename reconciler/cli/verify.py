@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.cli.options import add_output, add_paths
+from reconciler.lifecycle.wording import counted
 
 if TYPE_CHECKING:
     from reconciler.model.desired import Desired
@@ -65,20 +66,18 @@ def _verify(arguments: argparse.Namespace, desired: "Desired", which: str) -> in
             _show(runs)
     except KeyboardInterrupt:
         _show({})
-        print(
-            f"{sum(runs.values())} runs were made, and no promise was broken in any of them; that is not all of them."
-        )
+        print(f"{counted(sum(runs.values()), 'run', 'was')} made, and no promise was broken; that is not all of them.")
         raise
     _show({})
     for road, count in runs.items():
-        print(f"{road}: {count} runs")
+        print(f"{road}: {counted(count, 'run')}")
     if told:
         print("\nWhat nobody can know before a request is sent, or what needs a person after a crash:")
     for sentence in sorted(told)[:LONGEST]:
         print(f"  {sentence}")
     if len(told) > LONGEST:
         print(f"  and {len(told) - LONGEST} more")
-    ran = f"{releases} releases" if releases else "no release task ran in any of them"
+    ran = counted(releases, "release") if releases else "no release task ran in any of them"
     print(f"\nNo second release reachable; {ran}, {len(states)} states, {len(READINGS)} readings of how a job ends.")
     return 0
 
@@ -87,7 +86,7 @@ def _show(runs: dict[str, int]) -> None:
     """The count while it goes on, on a terminal."""
     if not sys.stderr.isatty():
         return
-    text = f"{sum(runs.values())} runs" if runs else ""
+    text = counted(sum(runs.values()), "run") if runs else ""
     print(f"\r{text:<20}", end="" if runs else "\r", file=sys.stderr, flush=True)
 
 

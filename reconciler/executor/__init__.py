@@ -8,7 +8,7 @@ from reconciler.executor.approval import Approvals, approve
 from reconciler.executor.patience import Patience
 from reconciler.executor.result import End, Events, Pass, Result, Settings
 from reconciler.executor.run import Run
-from reconciler.executor.snapshot import look, read_results
+from reconciler.executor.snapshot import look, look_ahead, read_results
 
 __all__ = [
     "Approvals",
@@ -21,5 +21,6 @@ __all__ = [
     "Settings",
     "approve",
     "look",
+    "look_ahead",
     "read_results",
 ]

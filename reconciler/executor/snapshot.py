@@ -5,12 +5,21 @@ from collections.abc import Awaitable
 from dataclasses import replace
 from typing import TypeVar
 
-from reconciler.errors import Denied, Missing, Moved, Rejected
+from reconciler.errors import BatchError, Denied, Missing, Moved, Rejected
 from reconciler.lifecycle.steps import Context
 from reconciler.model.desired import Desired, Key
 from reconciler.observed import LiveJob, LiveNode, LivePool, Observed
+from reconciler.planning import Plan
 from reconciler.ports import BatchReader
-from reconciler.reading import Reading, for_decisions, for_results, for_watching
+from reconciler.reading import (
+    MOST_FORECAST,
+    Reading,
+    ending_jobs,
+    for_decisions,
+    for_forecasts,
+    for_results,
+    for_watching,
+)
 
 T = TypeVar("T")
 
@@ -26,6 +35,17 @@ async def look(reader: BatchReader, desired: Desired, context: Context, *, watch
     return observed
 
 
+async def look_ahead(reader: BatchReader, plan: Plan, observed: Observed) -> tuple[Observed, dict[Key, str]]:
+    """The snapshot with what a forecast of *plan* says more; and why something is not known, by object. What cannot be
+    read for a forecast is no reason to have no plan."""
+    unread = dict.fromkeys(
+        ending_jobs(plan)[MOST_FORECAST:], f"not read: the first {MOST_FORECAST} jobs that end are looked at"
+    )
+    for _ in ("counts and nodes", "the pools of nodes that were found"):
+        observed = await read_details(reader, observed, for_forecasts(plan, observed), unread)
+    return observed, unread
+
+
 async def read_results(reader: BatchReader, observed: Observed, jobs: frozenset[Key]) -> Observed:
     """The snapshot with everything that a last account of these jobs shows."""
     for _ in ("counts", "what the counts ask for"):
@@ -33,9 +53,11 @@ async def read_results(reader: BatchReader, observed: Observed, jobs: frozenset[
     return observed
 
 
-async def read_details(reader: BatchReader, observed: Observed, reading: Reading) -> Observed:
+async def read_details(
+    reader: BatchReader, observed: Observed, reading: Reading, unread: dict[Key, str] | None = None
+) -> Observed:
     """The snapshot with what *reading* names, as far as it was not read yet; an object that is gone by now is left as
-    the list had it."""
+    the list had it. With *unread*, so is one that cannot be read, and the reason is put there."""
 
     async def job(key: Key) -> LiveJob:
         there = observed.jobs[key]
@@ -52,6 +74,10 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
             # Gone by now: nothing is owed any more. What a completed one did is not known, so no receipt says it.
             paid = key in reading.runs and there.state != "completed"
             return replace(there, nodes=()) if paid else there
+        except BatchError as error:
+            if unread is None:
+                raise
+            unread[key] = str(error)
         return there
 
     async def pool(key: Key) -> LivePool:
@@ -63,6 +89,10 @@ async def read_details(reader: BatchReader, observed: Observed, reading: Reading
                 there = replace(there, evaluated=await evaluated(there, reading.formulas[key]))
         except Missing:
             return there
+        except BatchError as error:
+            if unread is None:
+                raise
+            unread[key] = str(error)
         return there
 
     async def nodes(there: LivePool) -> tuple[LiveNode, ...] | None:

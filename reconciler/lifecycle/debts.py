@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from reconciler.lifecycle.release import RELEASE_BOUND
+from reconciler.lifecycle.release import RELEASE_BOUND, RELEASE_SECONDS
 from reconciler.lifecycle.steps import Blocked, Context, Rule, Wait
 from reconciler.observed import Debt, LiveNode, short
 
@@ -16,7 +16,7 @@ def ending(context: Context) -> Wait | None:
     """A release that is running, or will as soon as its job ends, is waited for."""
     debts = [debt for debt in unpaid(context) if debt.ending]
     jobs = frozenset(debt.job for debt in debts)
-    return Wait(f"release: {named(debts)}", RELEASE_BOUND, jobs) if debts else None
+    return Wait(f"release: {named(debts)}", RELEASE_BOUND, jobs, RELEASE_SECONDS) if debts else None
 
 
 def any_node(context: Context) -> Wait | Blocked | None:

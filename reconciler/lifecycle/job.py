@@ -51,7 +51,7 @@ def next_step(wanted: Wanted | None, live: LiveJob | None, context: Context) -> 
         case Wanted() as spec, LiveJob(state="terminating") as job if context.is_stuck(job) and is_asked(job, context):
             return _end(spec, job, "asked for by --replace", context)
         case _, LiveJob(state="terminating"):
-            return Wait(release.waited_for(live), release.bound(live))
+            return release.wait(live)
         case _, LiveJob(state="deleting"):
             return Wait("the service to forget it")
         case None, LiveJob() as job:

@@ -5,7 +5,7 @@ from reconciler.lifecycle.policies import of_job
 from reconciler.lifecycle.replacement import for_change, on_request
 from reconciler.lifecycle.secrets import unseen
 from reconciler.lifecycle.steps import Blocked, Context
-from reconciler.lifecycle.wording import unsaid, verb_for
+from reconciler.lifecycle.wording import placed, unsaid, verb_for
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.job import JobSpec
@@ -26,11 +26,13 @@ def replacement(wanted: Wanted, job: LiveJob, change: Change, context: Context) 
     if not fixed or (job.state == "completed" and of_job(wanted).runPolicy == "Once"):
         return None
     names = sorted({field.top for field in fixed})
-    verb = verb_for(len(names), "is")
+    verb = verb_for(len(fixed), "is")
     if all(field.implicit for field in fixed):
         they = "it" if len(names) == 1 else "they"
-        return Blocked(f"{unsaid(names)}; {they} {verb} fixed after creation", f"--replace {wanted.address}")
-    return for_change(wanted, f"{', '.join(names)} {verb} fixed after creation")
+        return Blocked(
+            f"{unsaid(names)}; {they} {verb_for(len(names), 'is')} fixed after creation", f"--replace {wanted.address}"
+        )
+    return for_change(wanted, f"{placed(fixed)} {verb} fixed after creation")
 
 
 def makes_way(wanted: Wanted, job: LiveJob, context: Context) -> bool:

@@ -14,7 +14,7 @@ from reconciler.lifecycle.ownership import given, marked, stays
 from reconciler.lifecycle.policies import of_pool
 from reconciler.lifecycle.pool_forecast import outwait, predict
 from reconciler.lifecycle.pool_nodes import RESTARTING, bring_along, old_nodes, run_an_old, set_aside
-from reconciler.lifecycle.pool_size import TARGETS, goal_of, loses_nodes, resize, rows
+from reconciler.lifecycle.pool_size import TARGETS, goal_of, loses_nodes, resize, resized, rows
 from reconciler.lifecycle.replacement import is_asked, kept
 from reconciler.lifecycle.secrets import remembered, unseen, why
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Rule, Step, Verb, Wait
@@ -161,7 +161,7 @@ def _scale_to_zero(wanted: Wanted, pool: LivePool, names: str, context: Context)
     if pool.scales:
         return _stop_scaling(pool, f"{names} can change only while the pool has no nodes", ())
     to_zero = resize(wanted, pool, NOWHERE, rows(pool, NOWHERE), context)
-    return to_zero or Wait("its nodes to leave", f"up to {pool.spec.get('resizeTimeout', 'PT15M')}")
+    return to_zero or resized(pool, "its nodes to leave")
 
 
 def _replace(wanted: Wanted, pool: LivePool, why: str, context: Context) -> Step:
@@ -240,7 +240,7 @@ def _scale(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...], cont
             return unsaid
         return _stop_scaling(pool, "its manifest gives it a fixed size", fields)
     if pool.allocation != "steady":
-        return Wait("the pending resize to end", f"up to {pool.spec.get('resizeTimeout', 'PT15M')}")
+        return resized(pool, "the pending resize to end")
     names = {field.top for field in fields}
     if not pool.scales:
         names |= {"autoScaleFormula", "autoScaleEvaluationInterval"}
@@ -259,7 +259,7 @@ def _scale(wanted: Wanted, pool: LivePool, fields: tuple[FieldChange, ...], cont
 
 def _stop_scaling(pool: LivePool, reason: str, fields: tuple[FieldChange, ...]) -> Step:
     if pool.allocation != "steady":
-        return Wait("the pending resize to end", f"up to {pool.spec.get('resizeTimeout', 'PT15M')}")
+        return resized(pool, "the pending resize to end")
     return Action(Verb.DISABLE_AUTOSCALE, reason, pool.guard, changes=fields)
 
 

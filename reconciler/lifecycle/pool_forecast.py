@@ -4,7 +4,7 @@ A shrink by name or a rollout goes by turns. Here one turn stands for all of the
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from reconciler.lifecycle import forecast
 from reconciler.lifecycle.forecast import with_values
@@ -18,6 +18,10 @@ from reconciler.observed import Guard, LiveNode, LivePool, NodeCounts
 
 LATER = "9999-01-01T00:00:00+00:00"
 """When a node was booted that is predicted to restart: after anything that was written."""
+
+
+MOST_NEW: Final = 1_000
+"""New nodes that are looked at one by one, of each sort. They are all alike."""
 
 
 def predict(wanted: Wanted | None, live: LivePool | None, action: Action) -> LivePool | None:
@@ -103,14 +107,16 @@ def outwait(live: LivePool | None) -> LivePool | None:
     targets = live.targets
     members = tuple(map(_settled, live.members or ()))
     staying = [node for node in members if node.state != "leavingpool"]
+    spot = sum(not node.dedicated for node in staying)
+    there = NodeCounts(len(staying) - spot, spot)
     if live.allocation != "steady" or live.members is None:
-        staying = _grown(staying, targets)
+        staying, there = _grown(staying, targets), targets
     return replace(
         live,
         allocation="steady",
-        nodes={"idle": len(staying)} if staying else {},
-        current=len(staying),
-        spot=sum(not node.dedicated for node in staying),
+        nodes={"idle": there.total} if there.total else {},
+        current=there.total,
+        spot=there.spot,
         members=tuple(staying),
     )
 
@@ -122,14 +128,14 @@ def _settled(node: LiveNode) -> LiveNode:
 
 
 def _grown(nodes: list[LiveNode], targets: NodeCounts) -> list[LiveNode]:
-    """So many nodes of each sort as are asked for."""
+    """As many nodes of each sort as are asked for, of new ones as many as a road can depend on."""
     result = []
     for count, dedicated in ((targets.dedicated, True), (targets.spot, False)):
         there = [node for node in nodes if node.dedicated == dedicated][:count]
         sort = "dedicated" if dedicated else "spot"
         new = (
             LiveNode(f"a new {sort} node {number}", "idle", dedicated=dedicated, booted=LATER)
-            for number in range(len(there), count)
+            for number in range(len(there), min(count, len(there) + MOST_NEW))
         )
         result += [*there, *new]
     return result

@@ -11,6 +11,7 @@ from reconciler.lifecycle import debts
 from reconciler.lifecycle.pool_nodes import AT_ONCE, RESTARTING, set_aside
 from reconciler.lifecycle.steps import Action, Blocked, Context, Rule, Step, Verb, Wait
 from reconciler.lifecycle.wording import counted, verb_for
+from reconciler.model import duration
 from reconciler.model.desired import Wanted
 from reconciler.model.field import ChangeKind
 from reconciler.model.pool import PoolSpec
@@ -65,11 +66,16 @@ def _body(wanted: Wanted, goal: NodeCounts) -> dict[str, object]:
     return {**dict(zip(TARGETS, (goal.dedicated, goal.spot), strict=True)), **timeout}
 
 
+def resized(pool: LivePool, until: str) -> Wait:
+    """The wait for a resize, which the service gives up after the pool's resizeTimeout."""
+    limit = pool.spec.get("resizeTimeout") or "PT15M"
+    return Wait(until, f"up to {duration.words(limit)}", seconds=duration.ticks(limit) // duration.TICKS_PER_SECOND)
+
+
 def _pending(pool: LivePool, goal: NodeCounts) -> Step:
-    bound = f"up to {pool.spec.get('resizeTimeout', 'PT15M')}"
     removing = pool.mark is not None and pool.mark.aside and not goal.beyond(pool.targets).total
     if pool.allocation == "stopping" or pool.targets == goal or removing:
-        return Wait("the pending resize to end", bound)
+        return resized(pool, "the pending resize to end")
     return Action(Verb.STOP_RESIZE, f"a resize to {pool.targets} nodes is pending", pool.guard)
 
 
@@ -86,7 +92,7 @@ def _by_name(
             return Wait("its nodes to start")
         return _too_few(surplus, len(chosen), context)
     turn = chosen[:AT_ONCE]
-    reason = f"{surplus} too many, and these owe no release"
+    reason = f"{surplus} {'node' if surplus.total == 1 else 'nodes'} too many; those go that owe no release"
     if step := set_aside(pool, turn, reason):
         return step
     busy = [node for node in turn if not node.is_quiet]
@@ -99,10 +105,11 @@ def _by_name(
 
 def _too_few(surplus: NodeCounts, found: int, context: Context) -> Blocked:
     staying = debts.unpaid(context)
-    to_go = f"{counted(surplus.total, 'node', 'has')} to go, and only {found}"
+    to_go = f"{counted(surplus.total, 'node', 'has')} to go, and {f'only {found}' if found else 'none'}"
     if not staying:
         return Blocked(f"{to_go} of them can be taken off scheduling")
-    why = f"{to_go} {verb_for(found, 'owes')} no release: {debts.named(staying)}"
+    free = f"{verb_for(found, 'owes')} no release" if found else "is free of a release that it owes"
+    why = f"{to_go} {free}: {debts.named(staying)}"
     return Blocked(f"{why}; end the jobs first", debts.consent(staying), Rule.RELEASE_LOSS)
 
 

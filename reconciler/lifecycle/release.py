@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from reconciler.lifecycle.steps import Wait
 from reconciler.model import duration
 from reconciler.observed import ON_THE_WAY, USABLE, LiveJob, LiveNode, NodeRun, short
 
 RELEASE_BOUND: Final = "up to 15 min"
 """The service ends an attempt of a release task after 15 minutes (REST reference, maxWallClockTime)."""
+RELEASE_SECONDS: Final = 15 * 60
 _SHOWN: Final = 3
 
 
@@ -75,6 +77,12 @@ def waited_for(job: LiveJob) -> str:
     named = (", " if all(not one.why for one in waiting) else "; ").join(map(str, waiting[:_SHOWN]))
     more = f" and {len(waiting) - _SHOWN} more" if len(waiting) > _SHOWN else ""
     return f"release on {len(waiting)} node{'s' if len(waiting) > 1 else ''} ({named}{more})"
+
+
+def wait(job: LiveJob) -> Wait:
+    """The wait of a terminating job."""
+    most = bound(job)
+    return Wait(waited_for(job), most, seconds=RELEASE_SECONDS if most == RELEASE_BOUND else None)
 
 
 def bound(job: LiveJob) -> str:

@@ -20,7 +20,7 @@ from reconciler.diff import Change, FieldChange, diff
 from reconciler.lifecycle import forecast
 from reconciler.lifecycle.ownership import given, marked, stays
 from reconciler.lifecycle.policies import of_schedule
-from reconciler.lifecycle.release import RELEASE_BOUND
+from reconciler.lifecycle.release import RELEASE_BOUND, RELEASE_SECONDS
 from reconciler.lifecycle.replacement import for_change, on_request
 from reconciler.lifecycle.secrets import remembered, unseen, why
 from reconciler.lifecycle.steps import Action, Blocked, Context, Done, Step, Verb, Wait
@@ -83,7 +83,8 @@ def _end(schedule: LiveSchedule, reason: str, context: Context) -> Step:
         names = few([job.name for job in schedule.children])
         unfinished = any(job.releases for job in schedule.unfinished)
         jobs = frozenset(job.key for job in schedule.children)
-        return Wait(f"its jobs to be removed ({names})", RELEASE_BOUND if unfinished else "", jobs)
+        until = f"its jobs to be removed ({names})"
+        return Wait(until, RELEASE_BOUND, jobs, RELEASE_SECONDS) if unfinished else Wait(until, on=jobs)
     return Action(Verb.DELETE, reason, schedule.guard, force=context.forces(schedule))
 
 

@@ -116,12 +116,13 @@ def node_words(verb: Verb, count: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do until the service is done with something. *bound* says how long at most, where that is known; *on*
-    names the objects on whose end it depends."""
+    """Nothing to do until the service is done with something. *bound* says how long at most, where that is known, and
+    *seconds* the same as a number; *on* names the objects on whose end it depends."""
 
     until: str
     bound: str = ""
     on: frozenset[Key] = field(default=frozenset(), compare=False)
+    seconds: int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"wait for {self.until}" + (f", {self.bound}" if self.bound else "")

@@ -1,7 +1,9 @@
 """How numbers and names read in a step's reason."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
+
+from reconciler.diff import FieldChange
 
 SHOWN: Final = 3
 
@@ -22,6 +24,15 @@ def few(names: Sequence[str]) -> str:
     """The first names of many: `a, b, c and 4 more`."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def placed(fields: Iterable[FieldChange]) -> str:
+    """Fields by the property that holds them: `commandLine of jobReleaseTask`, `poolInfo`."""
+    below: dict[str, list[str]] = {}
+    for field in fields:
+        below.setdefault(field.top, []).append(".".join(field.path[1:]))
+    parts = (f"{few(inner)} of {top}" if all(inner) else top for top, inner in sorted(below.items()))
+    return ", ".join(parts)
 
 
 def unsaid(names: Sequence[str]) -> str:

@@ -62,3 +62,22 @@ def canonical(text: str) -> str:
     time += f"{second}S" if second != "0" else ""
     date = f"{days}D" if days else ""
     return f"P{date}T{time}" if time else f"P{date}" if date else "PT0S"
+
+
+def words(text: str) -> str:
+    """The same duration as people say it: `15 min`, `1 h 30 min`, `2 days`."""
+    seconds = ticks(text) / TICKS_PER_SECOND
+    return words_of(seconds)
+
+
+def words_of(seconds: float) -> str:
+    """So many seconds as people say them; parts of a second are left out above a minute."""
+    if seconds < 60:
+        return f"{seconds:g} s"
+    parts = []
+    rest = int(seconds)
+    for size, unit in ((86_400, "day"), (3_600, "h"), (60, "min"), (1, "s")):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''}")
+    return " ".join(parts)

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
 from reconciler.guards import Guard
-from reconciler.render.text import Paint, plain
+from reconciler.model.secrecy import without_keys
+from reconciler.render.document import GuardDocument
+from reconciler.render.text import Paint, clean, plain
 
 SHOWN: Final = 5
 """Guards of one rule that are told one by one."""
@@ -19,17 +21,17 @@ def guards_text(guards: Sequence[Guard], notices: Sequence[str] = (), paint: Pai
         if lines:
             sections.append("\n".join([paint(title, "bold"), *lines]))
     if notices:
-        sections.append("\n".join(notices))
+        sections.append("\n".join(map(clean, notices)))
     return "\n\n".join(sections)
 
 
-def guards_document(guards: Sequence[Guard]) -> list[dict[str, Any]]:
+def guards_document(guards: Sequence[Guard]) -> list[GuardDocument]:
     """The guards as JSON has them."""
     return [
         {
             "rule": str(guard.rule),
             "stops": guard.stops,
-            "numbers": guard.numbers,
+            "numbers": without_keys(guard.numbers),
             "setting": guard.setting,
             "override": guard.override,
             "annotation": guard.annotation or None,
@@ -50,7 +52,7 @@ def _lines(guards: Sequence[Guard], paint: Paint) -> Iterator[str]:
 
 
 def _guard(guard: Guard, paint: Paint) -> Iterator[str]:
-    yield f"  {paint('!', 'red')} {guard.rule}: {guard.numbers}"
+    yield f"  {paint('!', 'red')} {guard.rule}: {clean(without_keys(guard.numbers))}"
     yield f"      setting:  {guard.setting}"
     yield f"      override: {guard.override}"
     if guard.annotation:

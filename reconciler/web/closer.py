@@ -48,10 +48,14 @@ class Closer:
             task = asyncio.ensure_future(self._read(self.details, status, key))
             self._kept[place] = (time.monotonic(), task)
             self._kept.move_to_end(place)
-            while len(self._kept) > MOST_KEPT:
-                _, (_, oldest) = self._kept.popitem(last=False)
-                oldest.cancel()
+            self._forget_old()
         return await asyncio.shield(task)
+
+    def _forget_old(self) -> None:
+        """Let go of the oldest looks that nobody waits for."""
+        done = [place for place, (_, task) in self._kept.items() if task.done()]
+        for place in done[: max(len(self._kept) - MOST_KEPT, 0)]:
+            del self._kept[place]
 
     async def close(self) -> None:
         """End what is under way."""

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from reconciler.controller.state import StackStatus
 from reconciler.render.mask import masked
-from reconciler.web.index import Index, Row
+from reconciler.web.index import Index
 from reconciler.web.site import SITE, asked
 
 Metrics: TypeAlias = Callable[[], str | bytes]
@@ -86,11 +86,11 @@ async def status(request: web.Request) -> web.Response:
         "format_version": API_FORMAT,
         "stacks": [_stack(one, site.index(one)) for one in chosen.values()],
     }
-    return web.Response(body=orjson.dumps(masked(document)), content_type="application/json")
+    return web.Response(body=orjson.dumps(document), content_type="application/json")
 
 
 def _stack(status: StackStatus, index: Index) -> dict[str, Any]:
-    return {
+    about: dict[str, Any] = {
         "stack": status.stack,
         "target": status.target,
         "mode": status.mode,
@@ -110,20 +110,8 @@ def _stack(status: StackStatus, index: Index) -> dict[str, Any]:
         "problems": list(status.problems),
         "suspensions": [asdict(one) for one in status.suspensions],
         "last_pass": asdict(status.passes[-1]) if status.passes else None,
-        "objects": [_object(row) for row in sorted(index.rows, key=lambda row: row.key)],
     }
-
-
-def _object(row: Row) -> dict[str, Any]:
-    counts = row.counts
     return {
-        "address": row.address,
-        "sync": row.sync,
-        "health": row.health,
-        "state": row.state,
-        "step": row.words,
-        "drift": row.drift,
-        "suspended": row.suspended,
-        "problems": list(row.problems),
-        "tasks": asdict(counts) if counts is not None else None,
+        **masked(about),
+        "objects": orjson.Fragment(index.document),
     }

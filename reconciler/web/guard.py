@@ -144,10 +144,11 @@ class Guard:
 
     @staticmethod
     def is_foreign(request: web.Request) -> bool:
-        """Whether a browser says that another site's page made this request."""
+        """Whether a browser says that another site's page made this request. Sec-Fetch-Site says it best: Origin cannot
+        be compared behind a proxy that asks by another name."""
         site = request.headers.get("Sec-Fetch-Site")
-        if site is not None and site != "same-origin":
-            return True
+        if site is not None:
+            return site != "same-origin"
         origin = request.headers.get("Origin")
         return origin is not None and urlsplit(origin).netloc.lower() != (request.headers.get("Host") or "").lower()
 

@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 from reconciler.controller.state import StackStatus
 from reconciler.lifecycle.steps import Action, Blocked, Done, Wait
 from reconciler.lifecycle.wording import counted
 from reconciler.model.desired import Key, Kind
+from reconciler.model.secrecy import without_keys
 from reconciler.observed import Live, LiveJob, LivePool, LiveSchedule, TaskCounts
 from reconciler.planning import Entry
 from reconciler.render.text import kind_of_change, step_text, summary
@@ -152,6 +155,11 @@ class Index:
             sum(one.failed for one in counted),
         )
 
+    @cached_property
+    def document(self) -> bytes:
+        """The rows as a JSON list, by address."""
+        return orjson.dumps([_document_of(row) for row in sorted(self.rows, key=lambda row: row.key)])
+
     @property
     def _entries(self) -> tuple[Entry, ...]:
         return tuple(self.plan.entries.values()) if self.plan is not None else ()
@@ -190,23 +198,7 @@ class Index:
                     doing, problems = health(job)
                     words = f"made by {schedule.address}"
                     row = Row(job.key, job.address, job.name, None, doing, words, state_of(job), problems)
-                    yield _with(row, job, schedule.key)
-
-
-def _with(row: Row, job: LiveJob, parent: Key) -> Row:
-    return Row(
-        row.key,
-        row.address,
-        row.name,
-        None,
-        row.health,
-        row.words,
-        row.state,
-        row.problems,
-        counts_of(job),
-        job.pool,
-        parent,
-    )
+                    yield replace(row, counts=counts_of(job), pool=job.pool, parent=schedule.key)
 
 
 def _wanted_pool(entry: Entry) -> Key | None:
@@ -227,6 +219,21 @@ def _words(entry: Entry) -> str:
             return f"{step_text(action)}: {action.reason}" if action.reason else step_text(action)
         case done:
             return done.reason
+
+
+def _document_of(row: Row) -> dict[str, Any]:
+    return {
+        "address": row.address,
+        "sync": row.sync,
+        "health": row.health,
+        "state": row.state,
+        "step": without_keys(row.words),
+        "held": without_keys(row.held),
+        "drift": row.drift,
+        "suspended": row.suspended,
+        "problems": [without_keys(text) for text in row.problems],
+        "tasks": asdict(row.counts) if row.counts is not None else None,
+    }
 
 
 def counts_of(live: Live | None) -> TaskCounts | None:

@@ -1,7 +1,7 @@
 """The objects of a stack: a list to search, and one object with all that is known of it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -15,7 +15,7 @@ from reconciler.observed import LiveJob, LiveNode, LivePool, LiveSchedule, NodeR
 from reconciler.planning import Entry
 from reconciler.render.mask import Mask
 from reconciler.render.text import step_text
-from reconciler.status import Health, Sync
+from reconciler.status import Health, Sync, health
 from reconciler.web.differences import difference_of
 from reconciler.web.index import counts_of, state_of
 from reconciler.web.shown import between
@@ -89,10 +89,15 @@ async def one_object(request: web.Request) -> web.Response:
         case LivePool() as pool:
             pager = Pager.of(request, len(pool.members or ()))
             doing |= {"members": _members(pool, pager)}
-        case LiveSchedule():
+        case LiveSchedule() as schedule:
+            fresh = {job.key: job for job in schedule.children}
             made = index.of_schedule.get(key, [])
             pager = Pager.of(request, len(made))
-            doing |= {"children": [(one, task_bar(one.counts)) for one in made[pager.first : pager.last]]}
+            doing |= {
+                "children": [(one, task_bar(counts_of(fresh.get(one.key)))) for one in made[pager.first : pager.last]]
+            }
+    if row is not None and live is not None:  # what was read closely may say more than the last pass knew
+        row = replace(row, health=health(live)[0], problems=health(live)[1])
     after = index.plan.waits_for(key) if index.plan is not None and entry is not None else ()
     return site.page(
         request,

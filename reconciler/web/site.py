@@ -103,7 +103,7 @@ class Site:
             title=title,
             code=code,
             method=request.method,
-            stacks=tuple(statuses),
+            stacks=tuple(sorted(statuses)),
             announcement="; ".join(f"{name}: {one.end or 'no pass yet'}" for name, one in sorted(statuses.items())),
             here=request.path,
             here_with_query=str(request.rel_url),

@@ -1,6 +1,7 @@
 """Guards as a person meets them: after the whole plan, with what allows it, by a flag or by a commit."""
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 
 from commands.conftest import JOB, POOL, STACK, Desk
@@ -102,7 +103,7 @@ def test_what_is_protected_is_kept_and_the_rest_goes_on(desk: Desk) -> None:
 
 def test_stacks_of_one_folder_do_not_name_one_another(desk: Desk) -> None:
     desk.write(stack=None)
-    for name in ("a", "b"):
+    for name in ("a", "b", "c"):
         folder = desk.folder / name
         folder.mkdir()
         (folder / "stack.yaml").write_text(STACK.replace("{name: s}", f"{{name: {name}}}"))
@@ -111,4 +112,6 @@ def test_stacks_of_one_folder_do_not_name_one_another(desk: Desk) -> None:
     both = desk.run("plan", str(desk.folder))
     assert both.code == 0
     assert "also holds" not in both.out
-    assert "objects of stack 'b' (1 object)" in desk.run("plan", str(desk.folder / "a")).out
+    assert "also holds" not in desk.run("plan", str(desk.folder / "a")).out
+    shutil.rmtree(desk.folder / "c")  # with its Stack, and nobody prunes what it declared
+    assert "objects of stack 'c' (1 object)" in desk.run("plan", str(desk.folder)).out

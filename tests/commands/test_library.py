@@ -2,7 +2,11 @@
 
 import asyncio
 import json
+import os
+import re
+import shutil
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,3 +131,35 @@ def test_a_guard_stops_after_the_plan_was_told(desk: Desk) -> None:
     assert ran.code == 1
     assert [line["code"] for line in lines(ran.out)] == ["Planned"]
     assert "--allow-deletes 1" in ran.err
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def python_blocks() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_programs_of_the_readme_run(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first by itself; the second, of plans that wait for approval, with what the first has loaded."""
+    (whole,) = (block for block in python_blocks() if "reconciler.load(" in block)
+    (approved,) = (block for block in python_blocks() if "save_plan(" in block)
+    shutil.copytree(ROOT / "manifests" / "quickstart", "manifests/quickstart")
+    exec(compile(whole, "README", "exec"), {})  # its own main, in its own loop
+    said = capsys.readouterr().out
+    assert "Acted job/prep-and-release create" in said
+    assert "Ended" in said
+
+    text = (desk.folder / "quickstart" / "job.yaml").read_text("utf-8")
+    (desk.folder / "quickstart" / "job.yaml").write_text(
+        text.replace("name: prep-and-release", "name: nightly"), "utf-8"
+    )
+    (stack,) = reconciler.load(["manifests/quickstart"])
+    known = {"reconciler": reconciler, "stack": stack, "target": reconciler.choose_target(stack.stack), "Path": Path}
+    lines = [f"    {line}" if line else line for line in approved.splitlines()]
+    program = "\n".join(["async def main():", *lines, "    return result"])
+    exec(compile(program, "README", "exec"), known | {"os": os, "asyncio": asyncio}, names := {})
+    main = names["main"]
+    main.__globals__.update(known | {"os": os})
+    assert asyncio.run(main()).end is reconciler.End.SETTLED
+    assert "job/nightly" in desk.run("status").out

@@ -122,6 +122,15 @@ def test_a_job_that_was_created_anew_is_not_ended_for_the_old_ones_sake(filled: 
     assert filled.simulation.get("/jobs/j")["state"] == "active"
 
 
+def test_a_plan_that_somebody_is_in_the_way_of_is_not_called_applied(desk: Any) -> None:
+    desk.write(job=JOB)
+    saved(desk)
+    by_hand(desk, "POST", "/jobs", {"id": "j", "poolInfo": {"poolId": "p"}})
+    done = apply(desk, "--detailed-exitcode")
+    assert (done.code, "Already applied" in done.out) == (4, False)
+    assert "job/j exists and is not marked as any stack's" in done.out
+
+
 def test_what_is_done_already_is_not_done_again(filled: Any) -> None:
     filled.write(job=None)
     saved(filled)

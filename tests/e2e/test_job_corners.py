@@ -128,7 +128,7 @@ def test_a_pool_goes_in_the_same_run_that_leaves_its_job_to_others(bench: Any) -
     bench.write(job=plain + "\nlifecycle: {deletionPolicy: Orphan}\n")
     assert bench.apply().code == 0
     bench.write(job=None, pool=None)
-    done = bench.apply("--allow-deletes", "1", "--detailed-exitcode")
+    done = bench.apply("--allow-deletes", "2", "--detailed-exitcode")
     assert done.code == 0, done.out
     assert "job/j runs on it and is left to others" in done.out
     assert bench.run("plan", str(bench.folder), "--detailed-exitcode").code == 0

@@ -127,7 +127,7 @@ def test_a_changed_fixed_field_ends_the_job_and_creates_it_anew(bench: Any) -> N
     bench.write(job=text.replace("released.txt", "released-2.txt"))
     done = bench.apply()
     assert done.code == 0
-    assert "replace: jobReleaseTask is fixed after creation" in done.out
+    assert "replace: commandLine of jobReleaseTask is fixed after creation" in done.out
     assert bench.shared("released.txt") == {node: ["j"] for node in prepared}
     assert bench.apply().out.endswith("No changes. The account matches the manifests.\n")
 

@@ -234,7 +234,7 @@ def test_a_formula_that_others_changed_is_drift(bench: Any) -> None:
     emulator.enable_pool_auto_scale("p", {"autoScaleFormula": "$TargetDedicatedNodes = 2"})
     ran = bench.run("plan", str(bench.folder))
     assert "Changed behind our back (drift):" in ran.out
-    assert "why:  drift" in ran.out
+    assert "why: drift" in ran.out
 
 
 def test_nodes_that_go_are_not_said_to_keep_a_start_task(bench: Any) -> None:
@@ -324,7 +324,7 @@ def test_scale_to_zero_takes_the_nodes_away_and_brings_them_back(bench: Any) -> 
     born, old = there(bench)["creationTime"], set(nodes(bench))
     pool(bench, "taskSlotsPerNode: 2", life="rollout: ScaleToZero")
     ran = applied(bench)
-    assert "road: resize -> wait for its nodes to leave, up to PT15M -> update -> resize" in ran.out
+    assert "road: resize -> wait for its nodes to leave, up to 15 min -> update -> resize" in ran.out
     live = there(bench)
     assert (live["taskSlotsPerNode"], live["creationTime"]) == (2, born)
     assert len(nodes(bench)) == 2
@@ -519,5 +519,5 @@ def test_a_kept_pool_is_not_replaced(bench: Any) -> None:
     pool(bench, "taskSlotsPerNode: 2", life="rollout: Replace, preventDestroy: true")
     ran = bench.apply("--detailed-exitcode")
     assert ran.code == 4
-    assert "lifecycle.preventDestroy forbids it" in ran.out
+    assert "lifecycle.preventDestroy" in ran.out
     assert there(bench)["creationTime"] == born

@@ -77,7 +77,7 @@ def test_a_changed_password_is_seen_written_once_and_never_shown(bench: Any) -> 
     assert bench.run("plan", str(bench.folder), "--detailed-exitcode", PASSWORD="hush-one").code == 0
     planned = bench.run("plan", str(bench.folder), "--detailed-exitcode", PASSWORD="hush-two")
     assert planned.code == 2
-    assert "why:  a secret changed in the manifest" in planned.out
+    assert "why: a secret changed in the manifest" in planned.out
     assert "userAccounts" in planned.out
     assert "drift" not in planned.out
     before = bench.last_request

@@ -41,3 +41,11 @@ def test_writing_a_duration_keeps_its_length(length: int) -> None:
     whole, fraction = divmod(length, duration.TICKS_PER_SECOND)
     text = f"PT{whole}.{fraction:07d}S"
     assert duration.ticks(duration.canonical(text)) == length
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("PT15M", "15 min"), ("PT1H30M", "1 h 30 min"), ("P2D", "2 days"), ("PT90S", "1 min 30 s"), ("PT5S", "5 s")],
+)
+def test_a_duration_as_people_say_it(text: str, expected: str) -> None:
+    assert duration.words(text) == expected

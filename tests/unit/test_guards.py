@@ -135,10 +135,11 @@ def test_objects_of_other_stacks_are_told_but_for_those_loaded_beside_it(world: 
     live = (world.live_job(world.job("a"), stack="t"), world.live_pool(world.pool(), stack="t"))
     desired = world.desired(world.job("mine"))
     plan = make_plan(desired, world.observed(*live, world.live_job(world.job("b"), stack=None)), world.context)
-    assert notices(plan, desired) == (
-        "The account also holds objects of stack 't' (2 objects), of which these manifests do not speak.",
-    )
+    told = ("The account also holds objects of stack 't' (2 objects), of which these manifests do not speak.",)
+    assert notices(plan, replace(desired, beside=frozenset({"u"}))) == told
     assert notices(plan, replace(desired, beside=frozenset({"t"}))) == ()
+    assert notices(plan, replace(desired, objects={})) == told
+    assert notices(plan, desired) == ()  # the folder of one stack: that there are more is nothing new
 
 
 # Objects

@@ -18,7 +18,7 @@ GUARD = Guard("0x1", "t0")
 REASON = "no longer in the manifests"
 RESULTS = Wait("its preparation and release results to be read")
 OTHER = {"jobReleaseTask": {"commandLine": "other"}}
-FIXED = "jobReleaseTask is fixed after creation"
+FIXED = "commandLine of jobReleaseTask is fixed after creation"
 AUTO = {"autoPoolSpecification": {"poolLifetimeOption": "job", "keepAlive": False}}
 
 
@@ -260,7 +260,9 @@ def test_another_auto_pool_takes_a_new_run_and_keeping_it_alive_does_not(world: 
     assert run_digest(longer) != run_digest(old)
     assert run_digest(alive) == run_digest(old)
     live = world.live_job(old, counts=TaskCounts())
-    assert next_step(longer, live, world.context) == terminates("replace: poolInfo is fixed after creation")
+    assert next_step(longer, live, world.context) == terminates(
+        "replace: autoPoolSpecification.poolLifetimeOption of poolInfo is fixed after creation"
+    )
     assert next_step(alive, replace(live, state="completed", nodes=()), world.context) == Done("ran to its end")
 
 

@@ -246,7 +246,7 @@ def test_a_change_of_a_fixed_field_replaces_the_job(world: Any) -> None:
     changed = world.job(jobReleaseTask={"commandLine": "other"})
     step = next_step(changed, live, world.context)
     assert isinstance(step, Action)
-    assert (step.verb, step.reason) == ("terminate", "replace: jobReleaseTask is fixed after creation")
+    assert (step.verb, step.reason) == ("terminate", "replace: commandLine of jobReleaseTask is fixed after creation")
     ended = replace(live, state="completed", nodes=())
     assert said(next_step(changed, ended, world.context)) == "delete"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.planning import make_plan
-from reconciler.render.json import plan_json
+from reconciler.render.json import dump, plan_json
 from reconciler.render.text import plan_text
 
 SECRET = {"name": "T", "value": "open sesame"}
@@ -24,7 +24,7 @@ def outputs(world: Any, wanted: Any, live: Any) -> list[str]:
     plan = make_plan(
         world.desired(*([wanted] if wanted else [])), world.observed(*([live] if live else [])), world.context
     )
-    return [plan_text(plan), plan_json(plan, "here")]
+    return [plan_text(plan), dump(plan_json(plan, "here"))]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from reconciler.cli.show import PAST
+from reconciler.forecast import make_forecast
 from reconciler.guards import guards_of
 from reconciler.ledger import Entry, Ledger
 from reconciler.lifecycle import job as job_life
@@ -153,7 +154,7 @@ def test_a_manifest_that_follows_what_was_changed_by_hand_rewrites_the_mark_alon
     ]
     plan = make_plan(world.desired(*followed), world.observed(*lives), world.context)
     assert roads(plan) == dict.fromkeys(("job/j", "jobschedule/s", "pool/p"), "update its mark")
-    assert "why:  the mark is of an earlier manifest" in plan_text(plan)
+    assert "why: the mark is of an earlier manifest" in plan_text(plan)
     lives_then = [
         _carried_out(plan, live, life) for live, life in zip(lives, (job_life, schedule_life, pool_life), strict=True)
     ]
@@ -330,3 +331,103 @@ def test_no_node_is_restarted_where_the_same_plan_lets_a_release_begin(world: An
     plan = make_plan(world.desired(pool), world.observed(leaving, old), world.context)
     assert [(entry.address, action.verb) for entry, action in plan.ready()] == [("job/gone", Verb.TERMINATE)]
     assert "wait for preparation or release of job/gone on the nodes to restart" in roads(plan)["pool/p"]
+
+
+def test_a_job_that_is_created_anew_says_nothing_of_what_would_stay_until_then(world: Any) -> None:
+    live = world.live_job(
+        world.job(displayName="one"), tasks={"t2": world.live_task(world.task("t2"))}, counts=TaskCounts()
+    )
+    stays = make_plan(world.desired(world.job(displayName="two", tasks=("t1",))), world.observed(live), world.context)
+    assert [len(entry.notes) for entry in stays.entries.values()] == [2]
+    anew = world.job(displayName="two", tasks=("t1",), jobReleaseTask={"commandLine": "other"})
+    plan = make_plan(world.desired(anew), world.observed(live), world.context)
+    assert [entry.notes for entry in plan.entries.values()] == [()]
+
+
+def test_a_shrink_that_finds_no_free_node_says_so(world: Any) -> None:
+    wanted = world.pool(targetDedicatedNodes=1)
+    live = world.live_pool(world.pool(), members=(LiveNode("n1", "idle"), LiveNode("n2", "idle")))
+    job = world.live_job(world.job(), stack=None, nodes=(world.ran("n1"), world.ran("n2")))
+    plan = make_plan(world.desired(wanted), world.observed(live, job), world.context)
+    assert "1 node has to go, and none is free of a release that it owes: job/j on n1, n2" in plan_text(plan)
+
+
+def test_a_pool_of_very_many_nodes_is_forecast_without_making_each_of_them(world: Any) -> None:
+    wanted = world.pool(targetDedicatedNodes=1_000_000)
+    plan = make_plan(world.desired(wanted), world.observed(), world.context)
+    assert roads(plan) == {"pool/p": "create -> wait for nodes: 0 of 1000000 ready"}
+    grown = pool_life.outwait(predict_pool(wanted, None, plan.entries[wanted.key].actions[0]))
+    assert grown is not None
+    assert grown.members is not None
+    assert (grown.current, len(grown.members) < 20_000) == (1_000_000, True)
+
+
+def settings(**values: str) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def test_an_environment_setting_without_text_is_shown_as_such(world: Any) -> None:
+    wanted = world.job(commonEnvironmentSettings=settings(A="", B="b"))
+    text = plan_text(make_plan(world.desired(wanted), world.observed(), world.context))
+    assert 'commonEnvironmentSettings.A.value: ""\n' in text
+    assert "commonEnvironmentSettings.B.value: b\n" in text
+    live = world.live_job(world.job(commonEnvironmentSettings=settings(B="b")), counts=TaskCounts())
+    text = plan_text(make_plan(world.desired(wanted), world.observed(live), world.context))
+    assert 'commonEnvironmentSettings.A.value: (not set) -> ""' in text
+
+
+def test_drift_has_one_word_whatever_it_takes(world: Any) -> None:
+    job, pool = world.job(), world.pool()
+    live = (
+        world.live_job(job, spec={**job.spec, "priority": 7}),
+        world.live_pool(pool, spec={**pool.spec, "targetDedicatedNodes": 1}, current=1),
+    )
+    text = plan_text(make_plan(world.desired(job, pool), world.observed(*live), world.context))
+    assert [line.strip() for line in text.splitlines() if "why:" in line] == ["why: drift", "why: drift"]
+
+
+def test_what_the_account_holds_does_nothing_to_a_terminal(world: Any) -> None:
+    plan = make_plan(
+        world.desired(world.job()), world.observed(unread={Kind.JOB: "no \x1b[2J\u202e way"}), world.context
+    )
+    text = plan_text(plan)
+    assert "no \\u001b[2J\\u202e way" in text
+    assert all(character == "\n" or character.isprintable() for character in text)
+
+
+def test_a_forecast_is_told_behind_the_road(world: Any) -> None:
+    members = (LiveNode("n1", "idle"), LiveNode("n2", "unusable"))
+    job = world.live_job(
+        world.job(), counts=TaskCounts(active=1, running=2, succeeded=3), nodes=(world.ran("n1"), world.ran("n2"))
+    )
+    observed = world.observed(job, world.live_pool(world.pool(), members=members))
+    plan = make_plan(world.desired(), observed, world.context)
+    forecast = make_forecast(plan, observed, {}, {"activeJobsAndSchedules": 1, "pools": 5})
+    text = plan_text(plan, forecast=forecast)
+    assert text == (
+        """\
+Changes:
+  - job/j: delete
+        why: no longer in the manifests
+       road: terminate -> wait for release on 2 nodes (n1, n2), up to 15 min -> delete -> wait for the \
+service to forget it
+      tasks: 2 running tasks are cut off, 1 waiting task never runs
+    release: runs on 1 node (n1); is uncertain on n2 (is unusable)
+     erases: the directories of 5 tasks and those of preparation and release on 2 nodes; its receipt is kept, and \
+logs of preparation, release and tasks that failed (captureLogs: OnFailure)
+      waits: up to 15 min; no limit is known for release on 1 node where it is uncertain, the service to forget it
+  - pool/p: delete
+        why: no longer in the manifests
+       road: wait for release: job/j on n1, n2, up to 15 min -> delete -> wait for the service to remove its nodes
+      after: job/j
+     erases: everything on 2 nodes
+      waits: up to 15 min; no limit is known for the service to remove its nodes, job/j
+
+Quotas:
+  pools: 1 -> 0 of 5
+  active jobs and schedules: 1 -> 0 of 1
+
+Plan: 0 to add, 0 to change, 1 to terminate, 2 to delete."""
+    )
+    for line in plan_text(plan, forecast=forecast, width=80).splitlines():
+        assert len(line) <= 80

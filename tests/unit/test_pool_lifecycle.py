@@ -182,7 +182,10 @@ def test_a_shrink_without_enough_free_nodes_needs_a_person_and_keeps_none_off(wo
     wanted = world.pool(targetDedicatedNodes=1)
     step = next_step(wanted, live, context)
     assert isinstance(step, Blocked)
-    assert step.reason == "1 node has to go, and only 0 owe no release: job/j on n1, n2; end the jobs first"
+    assert (
+        step.reason
+        == "1 node has to go, and none is free of a release that it owes: job/j on n1, n2; end the jobs first"
+    )
     assert step.consent == "--allow-release-loss job/j"
     step = next_step(wanted, aside(live, "n2"), context)
     assert isinstance(step, Action)
@@ -475,7 +478,7 @@ def test_a_missing_target_takes_no_nodes_away_whatever_else_changes(world: Any) 
 
 
 STOPPED = Action(Verb.STOP_RESIZE, "a resize to 3 dedicated nodes is pending", Guard("0x1", "t0"))
-UNTIL = Wait("the pending resize to end", "up to PT7M")
+UNTIL = Wait("the pending resize to end", "up to 7 min")
 
 
 @pytest.mark.parametrize(
@@ -502,7 +505,7 @@ def test_how_long_a_resize_may_take_is_told_where_nothing_says_it(world: Any) ->
     spec = {key: value for key, value in world.pool().spec.items() if key != "resizeTimeout"}
     live = world.live_pool(world.pool(), spec=spec, allocation="stopping")
     step = next_step(world.pool(targetDedicatedNodes=3), live, world.context)
-    assert step == Wait("the pending resize to end", "up to PT15M")
+    assert step == Wait("the pending resize to end", "up to 15 min")
 
 
 WITH_START = {"startTask": {"commandLine": "prepare"}}

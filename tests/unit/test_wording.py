@@ -2,7 +2,9 @@
 
 import pytest
 
-from reconciler.lifecycle.wording import counted, few, unsaid, verb_for
+from reconciler.diff import FieldChange
+from reconciler.lifecycle.wording import counted, few, placed, unsaid, verb_for
+from reconciler.model.field import ChangeKind
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,10 @@ def test_the_first_of_many_names(names: str, expected: str) -> None:
 def test_what_no_line_speaks_of() -> None:
     assert unsaid(["a"]) == "a differs and no line of the manifest speaks of it"
     assert unsaid(["a", "b"]) == "a and b differ and no line of the manifest speaks of them"
+
+
+def test_a_field_is_named_by_the_property_that_holds_it() -> None:
+    paths = [("b", "x"), ("a",), ("b", "y", "z")]
+    changes = [FieldChange(path, 1, 2, ChangeKind.FIXED, implicit=False) for path in paths]
+    assert placed(changes) == "a, x, y.z of b"
+    assert placed(changes[:1]) == "x of b"

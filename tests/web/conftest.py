@@ -1,4 +1,4 @@
-"""Stages: an empty one for each test, and one that much has happened on, made once for each file."""
+"""Stages: an empty one for each test, and one that much has happened on, made once."""
 
 import asyncio
 import os
@@ -38,25 +38,29 @@ CHANGED = """\
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[Stage]:
-    with pytest.MonkeyPatch.context() as patch, Simulation(seconds_per_request=0.5) as simulation:
+def _at_home(folder: Path) -> Iterator[dict[str, str]]:
+    """The environment of somebody whose files are in *folder*, and no waiting."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(WallClock, "sleep", lambda _self, _seconds: asyncio.sleep(0))
         for name, value in (("HOME", folder), ("XDG_STATE_HOME", folder / "state"), ("DB_PASSWORD", SECRET)):
             patch.setenv(name, str(value))
-        yield Stage(folder, simulation, os.environ)
+        yield dict(os.environ)
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     """Nothing declared, nothing applied."""
-    with _opened(tmp_path) as made:
-        yield made
+    with _at_home(tmp_path) as environment, Simulation(seconds_per_request=0.5) as simulation:
+        yield Stage(tmp_path, simulation, environment)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with _opened(tmp_path_factory.mktemp("stage")) as made:
-        asyncio.run(_happen(made))
+    folder = tmp_path_factory.mktemp("stage")
+    with Simulation(seconds_per_request=0.5) as simulation:
+        with _at_home(folder) as environment:
+            made = Stage(folder, simulation, environment)
+            asyncio.run(_happen(made))
         yield made
 
 

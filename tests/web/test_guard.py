@@ -1,10 +1,11 @@
 """Who is let in, and what is refused: token, sessions, forged forms, rebound names, headers, limits."""
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from reconciler.errors import UsageError
 from reconciler.web import address_of, application, serve
-from reconciler.web.guard import SESSION, Address
+from reconciler.web.guard import SESSION, Address, Guard
 from tests.web.conftest import Visit
 from tests.web.stage import Stage
 
@@ -92,6 +93,16 @@ async def test_a_session_ends_and_cannot_be_made_up(busy: Stage, visit: Visit) -
         cookies = (session, f"{int(end) + 1}.{rest}", f"{session}0", "", "x", f"{end}..", "9" * 30)
         answers = [(await visitor.get("/", Cookie=f"{SESSION}={cookie}")).code for cookie in cookies]
     assert answers == [200, *[303] * 6]
+
+
+def test_a_session_lasts_twelve_hours_and_is_good_at_every_replica() -> None:
+    guard, replica, other = Guard(TOKEN, ()), Guard(TOKEN, ()), Guard(f"{TOKEN}!", ())
+    request = make_mocked_request("GET", "/", headers={"Cookie": f"{SESSION}={guard.session(1000)}"})
+    hours = 3600
+    assert [guard.admits(request, 1000 + 12 * hours + late) for late in (-1, 0)] == [True, False]
+    assert [one.admits(request, 1000) for one in (replica, other)] == [True, False]
+    assert guard.form_token("v", "s") == replica.form_token("v", "s") != other.form_token("v", "s")
+    assert Guard(None, ()).form_token("v", "s") != Guard(None, ()).form_token("v", "s")
 
 
 @pytest.mark.parametrize(

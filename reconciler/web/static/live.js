@@ -28,6 +28,9 @@
   };
 
   const put = (fresh) => {
+    const waiting = document.getElementById("awaiting");
+    const newer = fresh.getElementById("awaiting");
+    if (waiting && newer) document.getElementById("overtaken").hidden = waiting.dataset.awaiting === newer.dataset.awaiting;
     for (const part of document.querySelectorAll("[data-live]")) {
       const next = fresh.getElementById(part.id);
       if (!next) continue;
