@@ -24,7 +24,7 @@ from reconciler.controller.permits import Permits, Situation, ahead, permits
 from reconciler.controller.state import Mode, PassEnd, PassRecord, StackStatus
 from reconciler.controller.telling import Teller
 from reconciler.controller.traffic import Gate, Traffic
-from reconciler.errors import BatchError, Denied, LockLost, StoreError, TargetError, Transient
+from reconciler.errors import BatchError, Denied, LockLost, StoreError, TargetError, Transient, UsageError
 from reconciler.executor import Approvals, Pass, Patience, Result, Run, Settings
 from reconciler.executor.snapshot import read_details
 from reconciler.guards import guards_of, refusal
@@ -239,7 +239,7 @@ class StackLoop:
             await self._pass(sight)
         except LockLost as lost:
             sight.end, sight.error, sight.soon = PassEnd.IN_PROGRESS, str(lost), True
-        except (StoreError, OSError) as error:
+        except (StoreError, OSError, UsageError) as error:  # a store that cannot be meant is told by a UsageError
             sight.end, sight.error = PassEnd.STORE_ERROR, str(error)
         except (BatchError, TargetError) as error:
             sight.end, sight.error = PassEnd.ACCOUNT_ERROR, str(error)
