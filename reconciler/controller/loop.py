@@ -316,7 +316,7 @@ class StackLoop:
         if sight.guard:
             sight.problems.append(sight.guard)
         if lease.leads:
-            self._said = replace(self._said, grants=self._said.grants.left(first.plan))
+            await self._keep_grants(self._said.grants.left(first.plan))
             if self._conduct.mode is Mode.APPROVE and not sight.guard:
                 await self._take_approval(first.plan)
         sight.permits = permits(first.plan, self._situation(desired, lease, sight.guard))
@@ -362,6 +362,16 @@ class StackLoop:
         in_source = self._feed.manifests.approvals if self._feed.manifests is not None else {}
         return ApprovalNote(digest, in_source[digest], self._clock.utc()) if digest in in_source else None
 
+    async def _keep_grants(self, left: Grants) -> None:
+        """Remember what is left of what was allowed."""
+        if left is self._said.grants:
+            return
+        self._check()
+        await self.notebook.grant(left)
+        if not left.roads and self._said.grants.digest:
+            self._teller.say(Code.APPROVAL_USED_UP, self._said.grants.digest)
+        self._said = replace(self._said, grants=left)
+
     async def _begin(self, kept: Kept, run: Run, entries: Sequence[Entry]) -> None:
         """Write down what is about to be done: in the journal once a pass, and where an approval or a window allowed
         it, so that it is brought to its end by whoever leads then."""
@@ -383,15 +393,10 @@ class StackLoop:
         """What a slice has come to."""
         plan, observed = result.last.plan, result.last.observed
         sight.plan, sight.observed = plan, await self._watched(desired, observed)
-        left = self._said.grants.left(plan)
         sight.permits = permits(plan, self._situation(desired, lease, sight.guard))
         sight.awaiting = sight.permits.awaiting(plan) if self._conduct.mode is Mode.APPROVE else ""
-        if lease.leads and left is not self._said.grants:
-            self._check()
-            await self.notebook.grant(left)
-            if not left.roads and self._said.grants.digest:
-                self._teller.say(Code.APPROVAL_USED_UP, self._said.grants.digest)
-            self._said = replace(self._said, grants=left)
+        if lease.leads:
+            await self._keep_grants(self._said.grants.left(plan))
         sight.failed = tuple(
             f"{plan.entries[key].address if key in plan.entries else key}: {why}"
             for key, why in result.failures.items()

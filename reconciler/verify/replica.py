@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from reconciler.azure import Account as BatchAccount
 from reconciler.azure import connect
-from reconciler.controller.board import Bulletin
+from reconciler.controller.board import EVENTS, Bulletin
 from reconciler.controller.events import Observer
 from reconciler.controller.feed import Feed, Manifests
 from reconciler.controller.fleet import Controller
@@ -103,6 +103,8 @@ class Replica:
     bulletin: Bulletin = field(init=False)
     error: BaseException | None = None
     observers: tuple[Observer, ...] = ()
+    events: int = EVENTS
+    """How many events it remembers."""
     on_send: Callable[["Replica", Request], None] = lambda _replica, _request: None
     """Called when a request has passed every check, and before the network has it."""
     _task: "asyncio.Task[None] | None" = None
@@ -114,7 +116,7 @@ class Replica:
         clock = _Clock(self)
         self._clock = clock
         self._traffic = Traffic(clock)
-        self.bulletin = Bulletin(clock, self.observers)
+        self.bulletin = Bulletin(clock, self.observers, self.events)
         feed = Feed(self.repository, self.repository, clock)
         self.controller = Controller(
             feed,

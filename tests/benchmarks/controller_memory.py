@@ -37,7 +37,7 @@ async def watch(passes: int) -> None:
     stage.story.tell = lambda *_, **__: None  # type: ignore[method-assign]
     repository = Repository()
     repository.commit(desired)
-    replica = Replica("one", repository, stage.network, stage.disk, stage.story, Conduct(interval=INTERVAL))
+    replica = Replica("one", repository, stage.network, stage.disk, stage.story, Conduct(interval=INTERVAL), events=100)
     replica.start()
     held = []
     for part in range(10):
