@@ -295,7 +295,7 @@ class StackLoop:
             Fenced(kept.store, lease),
             self._teller,
             desired,
-            Context(desired.stack.name, desired.stack.prunes),
+            Context(desired.stack.name, desired.stack.prunes, revision=self._feed.revision.id),
             Settings(self._conduct.parallelism, None, work=False),
             Approvals({}),
             self._stop,
