@@ -98,6 +98,12 @@ def _add_git(parser: argparse.ArgumentParser) -> None:
     git.add_argument(
         "--git-verify", metavar="PATH", default="", help="only commits signed by keys in this file or folder"
     )
+    git.add_argument(
+        "--git-max-size", metavar="MIB", type=positive, default=256, help="MiB that the files of a commit may have (256)"
+    )
+    git.add_argument(
+        "--git-max-files", metavar="N", type=positive, default=50_000, help="files that a commit may have (50000)"
+    )
 
 
 def _add_page(parser: argparse.ArgumentParser) -> None:
@@ -197,6 +203,7 @@ def _source(arguments: argparse.Namespace) -> "Source":
     from reconciler.source.folder import FolderSource
     from reconciler.source.git import GitSource
     from reconciler.source.program import Access
+    from reconciler.source.tree import Limits
     from reconciler.store import state_directory
 
     if arguments.git is None:
@@ -210,7 +217,14 @@ def _source(arguments: argparse.Namespace) -> "Source":
     )
     state = state_directory(os.environ)
     return GitSource(
-        arguments.git, arguments.branch, arguments.inner, state, os.environ, access=access, verify=arguments.git_verify
+        arguments.git,
+        arguments.branch,
+        arguments.inner,
+        state,
+        os.environ,
+        access=access,
+        verify=arguments.git_verify,
+        limits=Limits(arguments.git_max_size << 20, arguments.git_max_files),
     )
 
 

@@ -1,6 +1,9 @@
 """`reconciler run --once`, `approve`, `suspend` and `resume` as people type them."""
 
 import json
+import random
+import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +85,21 @@ def test_broken_manifests_are_told_with_their_place(once: Any, folder: Path) -> 
     code, codes, said = once()
     assert (code, codes) == (64, ["Started", "InvalidManifests", "Stopped"])
     assert "stack.yaml:4:8: spec.limit" in said
+
+
+@pytest.mark.parametrize("flag, said", [("--git-max-files", "2 files, and at most 1 are"), ("--git-max-size", "MiB")])
+def test_a_commit_that_is_too_large_is_told_with_the_flag_that_lets_it_in(
+    desk: Desk, folder: Path, flag: str, said: str
+) -> None:
+    (folder / "noise.bin").write_bytes(random.Random(1).randbytes(3 << 20))
+    (folder / "pool.yaml").unlink()
+    run_git = partial(subprocess.run, check=True, capture_output=True, cwd=folder)
+    run_git(["git", "init", "-q", "-b", "main"])
+    run_git(["git", "add", "."])
+    run_git(["git", "-c", "user.name=Ann", "-c", "user.email=ann@example.com", "commit", "-qm", "all"])
+    ran = desk.run("run", "--git", str(folder), "--once", flag, "1")
+    assert (ran.code, flag in ran.err, said in ran.err) == (64, True, True), ran.err
+    assert desk.run("run", "--git", str(folder), "--once", flag, "100").code in (0, 3)
 
 
 def test_another_part_of_the_stacks_is_none_of_ours(once: Any) -> None:
