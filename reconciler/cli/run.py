@@ -32,7 +32,7 @@ ONCE = {
 }
 """Exit codes of --once by how the pass ended; any other end is 1, and 5 where another process leads."""
 
-NEEDS = {
+NEEDS: dict[str, dict[str, tuple[str, object]]] = {
     "--git": {
         "--branch": ("branch", "main"),
         "--path": ("inner", "."),
@@ -124,10 +124,10 @@ def _add_git(parser: argparse.ArgumentParser) -> None:
         metavar="MIB",
         type=positive,
         default=256,
-        help="MiB that the files of a commit may have (256)",
+        help="MiB that a commit may hold (256)",
     )
     git.add_argument(
-        "--git-max-files", metavar="N", type=positive, default=50_000, help="files that a commit may have (50000)"
+        "--git-max-files", metavar="N", type=positive, default=50_000, help="files that a commit may hold (50000)"
     )
 
 
