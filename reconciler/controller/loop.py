@@ -159,6 +159,10 @@ class StackLoop:
         self._shown: Plan | None = None
         self._stale = False
 
+    @property
+    def _acts(self) -> bool:
+        return self._conduct.mode is not Mode.DETECT_ONLY
+
     # From outside
 
     @property
@@ -283,7 +287,7 @@ class StackLoop:
         if not lease.wanted:
             await lease.give_up()
         account = await self._connected(site)
-        if lease.leads and any(map(_has_ttl, desired.objects.values())):
+        if lease.leads and self._acts and any(map(_has_ttl, desired.objects.values())):
             lease.check()
             await kept.store.prepare()  # marks name it from the first create on
         self._journaled = False
@@ -350,7 +354,7 @@ class StackLoop:
         # In this order: an approval that is remembered as used and never was granted would have to be given again.
         await self.notebook.grant(grants)
         await self.notebook.approve(replace(note, used=self._clock.utc()))
-        await self.notebook.forget_approvals(self._said)
+        await self.notebook.forget_approvals(self._said, self._in_source)
         self._said = replace(self._said, grants=grants)
         self._teller.say(Code.PLAN_APPROVED, f"{note.digest} by {note.who}")
 
@@ -359,12 +363,16 @@ class StackLoop:
         note = self._said.approvals.get(digest)
         if note is not None:
             return None if note.used else note
-        in_source = self._feed.manifests.approvals if self._feed.manifests is not None else {}
-        return ApprovalNote(digest, in_source[digest], self._clock.utc()) if digest in in_source else None
+        who = self._in_source.get(digest)
+        return ApprovalNote(digest, who, self._clock.utc()) if who is not None else None
+
+    @property
+    def _in_source(self) -> Mapping[str, str]:
+        return self._feed.manifests.approvals if self._feed.manifests is not None else {}
 
     async def _keep_grants(self, left: Grants) -> None:
         """Remember what is left of what was allowed."""
-        if left is self._said.grants:
+        if left is self._said.grants or not self._acts:
             return
         self._check()
         await self.notebook.grant(left)
@@ -480,7 +488,9 @@ class StackLoop:
         await self._leave_site()
         self._kept = await self._doors.enter_async_context(site.keep())
         self._site = site
-        self._lease = Leadership(self._kept.lock, self.name, self._owner, self._clock, self._led, self._conduct.lease)
+        # Who only looks locks out nobody who acts.
+        lock = self.name if self._acts else f"{self.name}.{Mode.DETECT_ONLY}"
+        self._lease = Leadership(self._kept.lock, lock, self._owner, self._clock, self._led, self._conduct.lease)
         await self._lease.attend()
         if not self._lease.leads:
             self._teller.say(Code.FOLLOWING, self._lease.holder or self._lease.trouble)

@@ -39,6 +39,8 @@ class Repository:
     approvals: dict[str, str] = field(default_factory=dict)
     broken: ReconcilerError | None = None
     away: ReconcilerError | None = None
+    seconds: float = 0.0
+    """How long it takes to answer."""
     number: int = 0
 
     def commit(self, *states: Desired, approvals: tuple[str, ...] = ()) -> None:
@@ -52,7 +54,9 @@ class Repository:
         """The newest revision."""
         if self.away is not None:
             raise self.away
-        return Checkout(".", Revision(f"r{self.number}"))
+        answer = Checkout(".", Revision(f"r{self.number}"))
+        await asyncio.sleep(self.seconds)
+        return answer
 
     async def keep(self, revision: Revision) -> None:
         """Nothing is ever lost."""
