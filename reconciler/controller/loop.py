@@ -24,7 +24,7 @@ from reconciler.controller.permits import Permits, Situation, ahead, permits
 from reconciler.controller.state import Mode, PassEnd, PassRecord, StackStatus
 from reconciler.controller.telling import Teller
 from reconciler.controller.traffic import Gate, Traffic
-from reconciler.errors import BatchError, Denied, LockLost, StoreError, TargetError, Transient
+from reconciler.errors import BatchError, Denied, LockLost, StoreError, TargetError, Transient, UsageError
 from reconciler.executor import Approvals, Pass, Patience, Result, Run, Settings
 from reconciler.executor.snapshot import read_details
 from reconciler.guards import guards_of, refusal
@@ -243,7 +243,7 @@ class StackLoop:
             await self._pass(sight)
         except LockLost as lost:
             sight.end, sight.error, sight.soon = PassEnd.IN_PROGRESS, str(lost), True
-        except (StoreError, OSError) as error:
+        except (StoreError, OSError, UsageError) as error:  # a store that cannot be meant is told by a UsageError
             sight.end, sight.error = PassEnd.STORE_ERROR, str(error)
         except (BatchError, TargetError) as error:
             sight.end, sight.error = PassEnd.ACCOUNT_ERROR, str(error)
@@ -413,21 +413,17 @@ class StackLoop:
         self._ledger_receipts = _receipts(run.context)
         if any(outcome.action.capture for outcome in run.outcomes) and self._kept is not None:
             await self._kept.prune(observed)
-        sight.end = self._end(sight, plan, lease, result)
-        sight.soon = lease.leads and sight.end is PassEnd.IN_PROGRESS
+        going_on = _goes_on(plan, sight.permits, result)
+        sight.end = self._end(sight, plan, result, going_on=going_on)
+        sight.soon = lease.leads and going_on and not sight.guard
 
-    def _end(self, sight: _Sight, plan: Plan, lease: Leadership, result: Result) -> PassEnd:
-        held = sight.permits.held.keys()
-        can = any(not plan.entries[key].blocked and held.isdisjoint(ahead(plan, key)) for key in sight.permits.allowed)
-        waits = any(
-            isinstance(entry.step, Wait) and entry.key not in held and held.isdisjoint(entry.step.on)
-            for entry in plan.entries.values()
-        )
+    def _end(self, sight: _Sight, plan: Plan, result: Result, *, going_on: bool) -> PassEnd:
+        held = sight.permits.held
         if sight.guard:
             return PassEnd.GUARDED
         if result.failures:
             return PassEnd.FAILED
-        if waits or can:
+        if going_on:
             return PassEnd.IN_PROGRESS
         if sight.awaiting:
             return PassEnd.AWAITING_APPROVAL
@@ -442,8 +438,11 @@ class StackLoop:
         reading = for_watching(desired, observed)
         if not 0 < len(reading.counts) <= WATCHED:
             return observed
-        for _ in ("counts", "what the counts ask for"):
-            observed = await read_details(self.account, observed, for_watching(desired, observed))
+        try:
+            for _ in ("counts", "what the counts ask for"):
+                observed = await read_details(self.account, observed, for_watching(desired, observed))
+        except BatchError:
+            pass  # what could not be read is shown as the lists have it; no decision is taken on it
         return observed
 
     def _desired(self, sight: _Sight) -> Desired | None:
@@ -641,6 +640,17 @@ class StackLoop:
             for task in (sleeper, waker):
                 task.cancel()
             await asyncio.gather(sleeper, waker, return_exceptions=True)
+
+
+def _goes_on(plan: Plan, now: Permits, result: Result) -> bool:
+    """Whether something of the stack is under way, or can be done soon."""
+    for key, entry in plan.entries.items():
+        if isinstance(entry.step, Wait) and key not in now.held and now.held.keys().isdisjoint(entry.step.on):
+            return True
+        can = key in now.allowed and key not in result.failures and not entry.blocked
+        if can and now.held.keys().isdisjoint(ahead(plan, key)) and result.failures.keys().isdisjoint(ahead(plan, key)):
+            return True
+    return False
 
 
 def _has_ttl(wanted: Wanted) -> bool:
