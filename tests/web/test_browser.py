@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -13,7 +12,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from chromium import PATIENCE, launched, opened
+from playwright.sync_api import Browser, Page, expect
 
 from reconciler.controller.state import PassEnd
 from reconciler.web import Address, serve
@@ -23,8 +23,6 @@ from tests.web.test_escaping import ATTRIBUTE, EVIL, POISONED, poison
 from tests.web.test_guard import TOKEN
 from tests.web.test_pages import PAGES
 
-PATIENCE = 60_000
-"""Milliseconds that a browser may take on a busy machine."""
 WITH_JAVASCRIPT_AND_WITHOUT = pytest.mark.parametrize("javascript", [True, False], ids=["script", "no-script"])
 
 
@@ -69,29 +67,8 @@ def served(stage: Stage, **options: Any) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"])
+    with launched() as browser:
         yield browser
-        browser.close()
-
-
-@contextmanager
-def opened(browser: Browser, **options: Any) -> Iterator[tuple[BrowserContext, Page, list[str]]]:
-    """A window, and what went wrong in it: errors of scripts, refused content, dialogs."""
-    context = browser.new_context(**options)
-    context.set_default_timeout(PATIENCE)
-    wrong: list[str] = []
-    page = context.new_page()
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda line: wrong.append(line.text) if line.type in ("error", "warning") else None)
-    page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
-    try:
-        yield context, page, wrong
-    finally:
-        context.close()
 
 
 def overflow(page: Page) -> int:
