@@ -16,6 +16,7 @@ from chromium import PATIENCE, launched, opened
 from playwright.sync_api import Browser, Page, expect
 
 from reconciler.controller.state import PassEnd
+from reconciler.model.desired import Key, Kind
 from reconciler.web import Address, serve
 from tests.web import axe
 from tests.web.stage import Stage
@@ -219,6 +220,27 @@ def test_an_object_that_comes_is_seen_on_the_page_that_missed_it(busy: Stage, br
         page.get_by_role("heading", name="Not Found").wait_for()
         site.do(lambda: busy.board.event("demo", "Created", "job/tomorrow", "created"))
         page.get_by_role("heading", name="job/tomorrow").wait_for()
+
+
+def test_what_is_said_of_an_object_goes_and_comes_with_it(busy: Stage, browser: Browser) -> None:
+    """A job that is deleted is not shown as running for as long as somebody leaves the page open."""
+    status = busy.board.statuses["demo"]
+    assert status.observed is not None
+    key = Key.of(Kind.JOB, "gone")
+    without = replace(status.observed, jobs={one: job for one, job in status.observed.jobs.items() if one != key})
+    with served(busy) as site, opened(browser) as (_, page, wrong):
+        page.goto(f"{site.url}/stacks/demo/objects/job/gone")
+        page.locator("#live[data-state=on]").wait_for()
+        page.evaluate("window.here = true")
+        assert page.locator(".grid tbody tr").count() >= 2
+        site.do(lambda: busy.board.publish(replace(status, observed=without)))
+        expect(page.locator("#facts-body")).to_contain_text("absent", timeout=PATIENCE)
+        expect(page.locator(".grid tbody tr, svg.timeline, #tasks-body")).to_have_count(0, timeout=PATIENCE)
+        site.do(lambda: busy.board.publish(status))
+        page.locator("svg.timeline .span").first.wait_for()
+        assert page.locator(".grid tbody tr").count() >= 2
+        assert page.evaluate("window.here")
+        assert wrong == []
 
 
 def test_nothing_of_others_runs_or_is_loaded_or_makes_a_page_wider(busy: Stage, browser: Browser) -> None:
