@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from reconciler.approval import Approval
 from reconciler.controller import windows
@@ -69,6 +69,18 @@ class Kept:
     journal: Journal
     prune: Callable[[Observed], Awaitable[None]] = _nothing
     """Keep what has been kept within its bounds."""
+
+
+@dataclass(frozen=True)
+class JournalOfPass:
+    """A Journal that says of each event in which pass it was: replicas write into one."""
+
+    journal: Journal
+    run: str
+
+    async def write(self, event: str, /, **facts: Any) -> None:
+        """Append one event. Raises StoreError."""
+        await self.journal.write(event, run=self.run, **facts)
 
 
 @dataclass(frozen=True)
@@ -287,11 +299,12 @@ class StackLoop:
             lease.check()
             await kept.store.prepare()  # marks name it from the first create on
         self._journaled = False
+        journal = JournalOfPass(kept.journal, f"{self._chance.getrandbits(32):08x}")
         run = Run(
             account,
             account,
             self._clock,
-            kept.journal,
+            journal,
             Fenced(kept.store, lease),
             self._teller,
             desired,
@@ -301,7 +314,7 @@ class StackLoop:
             self._stop,
             lease.check,
             patience=self._patience,
-            begins=lambda entries: self._begin(kept, run, entries),
+            begins=lambda entries: self._begin(journal, run, entries),
         )
         first = await run.begin()
         sight.plan, sight.observed = first.plan, first.observed
@@ -372,15 +385,13 @@ class StackLoop:
             self._teller.say(Code.APPROVAL_USED_UP, self._said.grants.digest)
         self._said = replace(self._said, grants=left)
 
-    async def _begin(self, kept: Kept, run: Run, entries: Sequence[Entry]) -> None:
+    async def _begin(self, journal: Journal, run: Run, entries: Sequence[Entry]) -> None:
         """Write down what is about to be done: in the journal once a pass, and where an approval or a window allowed
         it, so that it is brought to its end by whoever leads then."""
         self._check()
         if not self._journaled:
             digest = self._shown.digest if self._shown is not None else ""
-            await kept.journal.write(
-                "run", who=self._owner, command="run", digest=digest, revision=self._feed.revision.id
-            )
+            await journal.write("run", who=self._owner, command="run", digest=digest, revision=self._feed.revision.id)
             self._journaled = True
         if self._conduct.mode is not Mode.APPROVE and not run.desired.stack.windows:
             return

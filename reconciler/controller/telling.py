@@ -65,7 +65,7 @@ class Teller:
         facts = {"verb": str(action.verb)}
         if action.changes:  # by name alone: values may be secret
             facts["changed"] = ", ".join(row.name for row in action.changes)
-        self.say(code, f"{action} ({action.reason})", outcome.address, **facts)
+        self.say(code, f"{action} ({action.reason})", outcome.address, warning=False, **facts)
 
     def receipt(self, address: str, verb: Verb, receipt: Receipt, evidence: Evidence | None) -> None:
         """What the nodes of a job did, before the job is deleted or because it is held."""
