@@ -325,7 +325,7 @@ class StackLoop:
 
     async def _decide(self, sight: _Sight, lease: Leadership, desired: Desired, first: Pass, run: Run) -> None:
         """What of the first plan of a pass may be done."""
-        sight.guard = refusal(guards_of(first.plan, desired)) or ""
+        sight.guard = refusal(guards_of(first.plan, desired), in_source=True) or ""
         if sight.guard:
             sight.problems.append(sight.guard)
         if lease.leads:

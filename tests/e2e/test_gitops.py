@@ -435,6 +435,7 @@ def test_a_bad_commit_changes_nothing_and_a_webhook_tells_of_the_next_one(
         one.wait_for("GuardStopped", since=since, saying="the manifests hold no object at all, and 2 objects")
         shows(head, "Guarded")
         shows(alerts, "the manifests hold no object at all, and 2 objects of stack 's' would go")
+        shows(alerts, 'allow it with reconciler/allow-deletes: "2 until TIME" among the annotations of the Stack')
         assert 'reconciler_reconcile_total{result="Guarded",stack="s"} 1.0' in metrics()
         origin.push("No folder")
         assert call(one.url, pushed) == 202
