@@ -250,7 +250,7 @@ def test_from_a_commit_to_the_end_of_its_jobs_whoever_leads(
     azurite.make_container(container)
     store = f"{azurite.base}/{container}/team"
     bench.environment["AZURE_STORAGE_KEY"] = azurite.key
-    flags = ("--git", origin.url, "--path", "batch", "--store", store, "--interval", "2s")
+    flags = ("--git", origin.url, "--path", "batch", "--store", store, "--interval", "1s")
     first = origin.push("The night", stack=STACK, pool=POOL, nightly=nightly, keeper=keeper)
 
     with (
