@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -455,6 +456,16 @@ def test_a_bad_commit_changes_nothing_and_a_webhook_tells_of_the_next_one(
         shows(facts, f"{last[:12]} Good again")
         expect(alerts).to_be_empty(timeout=MILLISECONDS)
         assert f'reconciler_revision_info{{newest="yes",revision="{last}",stack="s"}} 1.0' in metrics()
+
+        # Whoever means it says so in a commit.
+        until = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        consent = f'reconciler/allow-deletes: "2 until {until}"'
+        origin.push("All of it", stack=STACK.replace("name: s", f"name: s, annotations: {{{consent}}}"))
+        assert call(one.url, pushed) == 202
+        one.wait_for("Deleted", "pool/p")
+        wait_until(lambda: [*account.list_pools(), *account.list_jobs()] == [], "the account to be empty")
+        kept = bench.run("history", HOME=str(bench.folder.parent / "one")).out
+        assert f"batch/stack.yaml:3: reconciler/allow-deletes (2) until {until}" in kept
         assert is_same(page)
         assert wrong == []
         assert "webhook refused" in one.end()
