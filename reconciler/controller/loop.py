@@ -422,6 +422,11 @@ class StackLoop:
         if not self._journaled:
             digest = self._shown.digest if self._shown is not None else ""
             await journal.write("run", who=self._owner, command="run", digest=digest, revision=self._feed.revision.id)
+            for consent in run.desired.consents:
+                if consent.counts_at(self._clock.utc()):
+                    about = {"object": consent.address} if consent.address else {}
+                    place = {"source": str(consent.source), "until": consent.until}
+                    await journal.write("consent", flag=str(consent), **about, **place, who=self._owner, command="run")
             self._journaled = True
         if self._conduct.mode is not Mode.APPROVE and not run.desired.stack.windows:
             return
