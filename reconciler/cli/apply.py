@@ -133,5 +133,5 @@ def _show_left(arguments: argparse.Namespace, saved: "Saved", planned: "Planned"
     print(f"Saved plan {saved.digest}, made at {saved.at}. What the account needs now:\n")
     show_plan(arguments, planned)
     settled = all(isinstance(entry.step, Done) for entry in planned.plan.entries.values()) and not planned.plan.unread
-    if settled and any(approval.verbs for approval in saved.approved.values()):
+    if settled and not planned.stale and any(approval.verbs for approval in saved.approved.values()):
         print("\nAlready applied: nothing of this plan is left to do.")

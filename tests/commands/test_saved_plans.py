@@ -122,6 +122,32 @@ def test_a_job_that_was_created_anew_is_not_ended_for_the_old_ones_sake(filled: 
     assert filled.simulation.get("/jobs/j")["state"] == "active"
 
 
+@pytest.mark.parametrize("other", [None, "another"])
+def test_what_was_to_go_and_is_no_longer_ours_stays_and_is_told(filled: Any, other: str | None) -> None:
+    filled.write(job=None)
+    saved(filled)
+    mark = filled.simulation.get("/jobs/j")["metadata"][0]["value"]
+    items = [{"name": "reconciler", "value": mark.replace("stack=s", f"stack={other}")}] if other else []
+    assert not other or f"stack={other}" in items[0]["value"]
+    by_hand(filled, "PATCH", "/jobs/j", {"metadata": items})
+    since = len(filled.simulation.requests())
+    done = apply(filled, "--detailed-exitcode")
+    owner = f"stack '{other}'" if other else "no stack"
+    assert (done.code, "Already applied" in done.out) == (6, False)
+    assert f"! job/j: stale: approved was terminate -> delete, and it belongs to {owner} by now" in done.out
+    assert writes(filled, since) == []
+
+
+def test_what_was_given_away_as_planned_is_applied(filled: Any) -> None:
+    filled.write(job=WITH_RELEASE + "lifecycle: {deletionPolicy: Orphan}\n")
+    filled.apply()
+    filled.write(job=None)
+    saved(filled)
+    assert apply(filled).code == 0
+    again = apply(filled, "--detailed-exitcode")
+    assert (again.code, "Already applied" in again.out) == (0, True)
+
+
 def test_a_plan_that_somebody_is_in_the_way_of_is_not_called_applied(desk: Any) -> None:
     desk.write(job=JOB)
     saved(desk)
