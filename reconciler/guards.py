@@ -64,10 +64,22 @@ def guards_of(plan: Plan, desired: Desired, *, allow_deletes: int | None = None)
     return (*_of_the_plan(plan, desired, allow_deletes), *_unread(plan), *_of_objects(plan))
 
 
-def refusal(guards: tuple[Guard, ...]) -> str | None:
-    """Why nothing of the plan may run, in one line; None when it may."""
-    lines = [f"{guard.numbers} ({guard.setting}); allow it with {guard.override}" for guard in guards if guard.stops]
+def refusal(guards: tuple[Guard, ...], *, in_source: bool = False) -> str | None:
+    """Why nothing of the plan may run, in one line; None when it may. *in_source*: nobody is there to give a flag, and
+    consent comes with the manifests."""
+    lines = [
+        f"{guard.numbers} ({guard.setting}); allow it with {_line_of(guard) if in_source else guard.override}"
+        for guard in guards
+        if guard.stops
+    ]
     return "; ".join(lines) or None
+
+
+def _line_of(guard: Guard) -> str:
+    """The annotation. The end of the consent is left to be filled in: it would be another one at each look."""
+    if not guard.annotation:
+        return guard.override
+    return f'{guard.annotation.partition(" until ")[0]} until TIME" among the annotations of {guard.on}'
 
 
 def notices(plan: Plan, desired: Desired) -> tuple[str, ...]:

@@ -32,6 +32,27 @@ ONCE = {
 }
 """Exit codes of --once by how the pass ended; any other end is 1, and 5 where another process leads."""
 
+NEEDS: dict[str, dict[str, tuple[str, object]]] = {
+    "--git": {
+        "--branch": ("branch", "main"),
+        "--path": ("inner", "."),
+        "--git-ssh-key": ("git_ssh_key", ""),
+        "--git-known-hosts": ("git_known_hosts", ""),
+        "--git-token-file": ("git_token_file", ""),
+        "--git-token-env": ("git_token_env", ""),
+        "--git-user": ("git_user", ""),
+        "--git-verify": ("git_verify", ""),
+        "--git-max-size": ("git_max_size", 256),
+        "--git-max-files": ("git_max_files", 50_000),
+    },
+    "--http": {
+        "--http-token-file": ("http_token_file", None),
+        "--http-host": ("http_host", []),
+        "--webhook-secret-file": ("webhook_secret_file", None),
+    },
+}
+"""Flags that would be without effect unless another one is given: each with its attribute and its default."""
+
 
 def add(commands: Any) -> None:
     """Register the command."""
@@ -98,6 +119,16 @@ def _add_git(parser: argparse.ArgumentParser) -> None:
     git.add_argument(
         "--git-verify", metavar="PATH", default="", help="only commits signed by keys in this file or folder"
     )
+    git.add_argument(
+        "--git-max-size",
+        metavar="MIB",
+        type=positive,
+        default=256,
+        help="MiB that a commit may hold (256)",
+    )
+    git.add_argument(
+        "--git-max-files", metavar="N", type=positive, default=50_000, help="files that a commit may hold (50000)"
+    )
 
 
 def _add_page(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +147,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     from reconciler.errors import UsageError
 
+    for needs, options in NEEDS.items():
+        idle = [flag for flag, (name, default) in options.items() if getattr(arguments, name) != default]
+        if idle and getattr(arguments, needs.removeprefix("--")) is None:
+            raise UsageError(f"{', '.join(idle)}: these have a meaning with {needs} only")
+    if arguments.once and arguments.http is not None:
+        raise UsageError("--once shows no page: leave --http out")
     if (arguments.path is None) == (arguments.git is None):
         raise UsageError("give the PATH of a folder, or a repository with --git URL, and not both")
     if arguments.revert_drift and arguments.mode != "approve":
@@ -197,6 +234,7 @@ def _source(arguments: argparse.Namespace) -> "Source":
     from reconciler.source.folder import FolderSource
     from reconciler.source.git import GitSource
     from reconciler.source.program import Access
+    from reconciler.source.tree import Limits
     from reconciler.store import state_directory
 
     if arguments.git is None:
@@ -210,7 +248,14 @@ def _source(arguments: argparse.Namespace) -> "Source":
     )
     state = state_directory(os.environ)
     return GitSource(
-        arguments.git, arguments.branch, arguments.inner, state, os.environ, access=access, verify=arguments.git_verify
+        arguments.git,
+        arguments.branch,
+        arguments.inner,
+        state,
+        os.environ,
+        access=access,
+        verify=arguments.git_verify,
+        limits=Limits(arguments.git_max_size << 20, arguments.git_max_files),
     )
 
 

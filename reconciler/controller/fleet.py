@@ -3,10 +3,10 @@
 import asyncio
 import random
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from reconciler.controller.board import Bulletin
 from reconciler.controller.events import Code
@@ -62,6 +62,7 @@ class Controller:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
         self._told = ""
+        self._found = False
 
     @property
     def loops(self) -> Mapping[str, StackLoop]:
@@ -70,30 +71,37 @@ class Controller:
 
     @property
     def ready(self) -> bool:
-        """Whether every stack was looked at once, also by a replica that only watches."""
-        return bool(self._loops) and all(loop.passed for loop in self._loops.values())
+        """Whether every stack of its part was looked at once, also by a replica that only watches."""
+        return self._found and all(loop.passed for loop in self._loops.values())
 
     async def run(self) -> None:
         """Until `stop`: find the stacks of the source, and keep a loop running for each."""
         self._bulletin.tell("", Code.STARTED, self._owner)
-        stopped = asyncio.ensure_future(self._stop.wait())
         try:
             while not self._stop.is_set():
-                await self._feed.refresh()
-                self._find_stacks(start=True)
-                sleeper = asyncio.ensure_future(self._clock.sleep(self._conduct.interval))
-                done, _ = await asyncio.wait({sleeper, stopped}, return_when=asyncio.FIRST_COMPLETED)
-                if sleeper in done:
-                    sleeper.result()
-                sleeper.cancel()
-                await asyncio.gather(sleeper, return_exceptions=True)
+                if await self._unless_stopped(self._feed.refresh()):
+                    self._find_stacks(start=True)
+                    await self._unless_stopped(self._clock.sleep(self._conduct.interval))
         finally:
-            stopped.cancel()
             if not self._stop.is_set():  # cut short: nothing is waited for
                 for running in self._running.values():
                     running.cancel()
-            await asyncio.gather(stopped, *self._running.values(), return_exceptions=True)
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
+            await self._feed.close()
             self._bulletin.tell("", Code.STOPPED, self._owner)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Wait for something, but not when it is time to stop; whether it was done."""
+        working, stopped = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if working in done:
+                working.result()
+            return working in done
+        finally:
+            for task in (working, stopped):
+                task.cancel()
+            await asyncio.gather(working, stopped, return_exceptions=True)
 
     async def once(self) -> None:
         """One pass over each stack, then let go of everything."""
@@ -114,6 +122,7 @@ class Controller:
                 self._bulletin.tell("", code, feed.problem, warning=True)
             self._told = feed.problem
             return
+        self._found = True
         for name in sorted(feed.manifests.stacks):
             if name in self._loops or not self._shard.has(name):
                 continue

@@ -48,6 +48,7 @@ class Leadership:
         self._holding: Holding | None = None
         self._ends = 0.0
         self._led = False
+        self._turn = asyncio.Lock()
         self.wanted = True
         self.holder = ""
         self.trouble = ""
@@ -64,6 +65,10 @@ class Leadership:
 
     async def attend(self) -> None:
         """Take the lease when it is free, and renew it when it is ours. Called again and again."""
+        async with self._turn:  # an answer to a renewal must not come after the lease was given back
+            await self._attend()
+
+    async def _attend(self) -> None:
         asked = self._clock.now()
         try:
             if self._holding is not None:
@@ -92,8 +97,10 @@ class Leadership:
 
     async def give_up(self) -> None:
         """Give the lease back, so that others need not wait for its end. What cannot be given back ends by itself."""
-        holding, self._holding = self._holding, None
-        if holding is not None:
+        async with self._turn:
+            holding, self._holding = self._holding, None
+            if holding is None:
+                return
             self._tell("the lease was given back", given=True)
             try:
                 await self._answered(self._lock.release(holding))

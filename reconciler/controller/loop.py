@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from reconciler.approval import Approval
 from reconciler.controller import windows
@@ -24,7 +24,7 @@ from reconciler.controller.permits import Permits, Situation, ahead, permits
 from reconciler.controller.state import Mode, PassEnd, PassRecord, StackStatus
 from reconciler.controller.telling import Teller
 from reconciler.controller.traffic import Gate, Traffic
-from reconciler.errors import BatchError, Denied, LockLost, StoreError, TargetError, Transient
+from reconciler.errors import BatchError, Denied, LockLost, StoreError, TargetError, Transient, UsageError
 from reconciler.executor import Approvals, Pass, Patience, Result, Run, Settings
 from reconciler.executor.snapshot import read_details
 from reconciler.guards import guards_of, refusal
@@ -69,6 +69,18 @@ class Kept:
     journal: Journal
     prune: Callable[[Observed], Awaitable[None]] = _nothing
     """Keep what has been kept within its bounds."""
+
+
+@dataclass(frozen=True)
+class JournalOfPass:
+    """A Journal that says of each event in which pass it was: replicas write into one."""
+
+    journal: Journal
+    run: str
+
+    async def write(self, event: str, /, **facts: Any) -> None:
+        """Append one event. Raises StoreError."""
+        await self.journal.write(event, run=self.run, **facts)
 
 
 @dataclass(frozen=True)
@@ -159,6 +171,10 @@ class StackLoop:
         self._shown: Plan | None = None
         self._stale = False
 
+    @property
+    def _acts(self) -> bool:
+        return self._conduct.mode is not Mode.DETECT_ONLY
+
     # From outside
 
     @property
@@ -239,7 +255,7 @@ class StackLoop:
             await self._pass(sight)
         except LockLost as lost:
             sight.end, sight.error, sight.soon = PassEnd.IN_PROGRESS, str(lost), True
-        except (StoreError, OSError) as error:
+        except (StoreError, OSError, UsageError) as error:  # a store that cannot be meant is told by a UsageError
             sight.end, sight.error = PassEnd.STORE_ERROR, str(error)
         except (BatchError, TargetError) as error:
             sight.end, sight.error = PassEnd.ACCOUNT_ERROR, str(error)
@@ -283,25 +299,26 @@ class StackLoop:
         if not lease.wanted:
             await lease.give_up()
         account = await self._connected(site)
-        if lease.leads and any(map(_has_ttl, desired.objects.values())):
+        if lease.leads and self._acts and any(map(_has_ttl, desired.objects.values())):
             lease.check()
             await kept.store.prepare()  # marks name it from the first create on
         self._journaled = False
+        journal = JournalOfPass(kept.journal, f"{self._chance.getrandbits(32):08x}")
         run = Run(
             account,
             account,
             self._clock,
-            kept.journal,
+            journal,
             Fenced(kept.store, lease),
             self._teller,
             desired,
-            Context(desired.stack.name, desired.stack.prunes),
+            Context(desired.stack.name, desired.stack.prunes, revision=self._feed.revision.id),
             Settings(self._conduct.parallelism, None, work=False),
             Approvals({}),
             self._stop,
             lease.check,
             patience=self._patience,
-            begins=lambda entries: self._begin(kept, run, entries),
+            begins=lambda entries: self._begin(journal, run, entries),
         )
         first = await run.begin()
         sight.plan, sight.observed = first.plan, first.observed
@@ -312,11 +329,11 @@ class StackLoop:
 
     async def _decide(self, sight: _Sight, lease: Leadership, desired: Desired, first: Pass, run: Run) -> None:
         """What of the first plan of a pass may be done."""
-        sight.guard = refusal(guards_of(first.plan, desired)) or ""
+        sight.guard = refusal(guards_of(first.plan, desired), in_source=True) or ""
         if sight.guard:
             sight.problems.append(sight.guard)
         if lease.leads:
-            self._said = replace(self._said, grants=self._said.grants.left(first.plan))
+            await self._keep_grants(self._said.grants.left(first.plan))
             if self._conduct.mode is Mode.APPROVE and not sight.guard:
                 await self._take_approval(first.plan)
         sight.permits = permits(first.plan, self._situation(desired, lease, sight.guard))
@@ -350,7 +367,7 @@ class StackLoop:
         # In this order: an approval that is remembered as used and never was granted would have to be given again.
         await self.notebook.grant(grants)
         await self.notebook.approve(replace(note, used=self._clock.utc()))
-        await self.notebook.forget_approvals(self._said)
+        await self.notebook.forget_approvals(self._said, self._in_source)
         self._said = replace(self._said, grants=grants)
         self._teller.say(Code.PLAN_APPROVED, f"{note.digest} by {note.who}")
 
@@ -359,18 +376,30 @@ class StackLoop:
         note = self._said.approvals.get(digest)
         if note is not None:
             return None if note.used else note
-        in_source = self._feed.manifests.approvals if self._feed.manifests is not None else {}
-        return ApprovalNote(digest, in_source[digest], self._clock.utc()) if digest in in_source else None
+        who = self._in_source.get(digest)
+        return ApprovalNote(digest, who, self._clock.utc()) if who is not None else None
 
-    async def _begin(self, kept: Kept, run: Run, entries: Sequence[Entry]) -> None:
+    @property
+    def _in_source(self) -> Mapping[str, str]:
+        return self._feed.manifests.approvals if self._feed.manifests is not None else {}
+
+    async def _keep_grants(self, left: Grants) -> None:
+        """Remember what is left of what was allowed."""
+        if left is self._said.grants or not self._acts:
+            return
+        self._check()
+        await self.notebook.grant(left)
+        if not left.roads and self._said.grants.digest:
+            self._teller.say(Code.APPROVAL_USED_UP, self._said.grants.digest)
+        self._said = replace(self._said, grants=left)
+
+    async def _begin(self, journal: Journal, run: Run, entries: Sequence[Entry]) -> None:
         """Write down what is about to be done: in the journal once a pass, and where an approval or a window allowed
         it, so that it is brought to its end by whoever leads then."""
         self._check()
         if not self._journaled:
             digest = self._shown.digest if self._shown is not None else ""
-            await kept.journal.write(
-                "run", who=self._owner, command="run", digest=digest, revision=self._feed.revision.id
-            )
+            await journal.write("run", who=self._owner, command="run", digest=digest, revision=self._feed.revision.id)
             self._journaled = True
         if self._conduct.mode is not Mode.APPROVE and not run.desired.stack.windows:
             return
@@ -383,15 +412,10 @@ class StackLoop:
         """What a slice has come to."""
         plan, observed = result.last.plan, result.last.observed
         sight.plan, sight.observed = plan, await self._watched(desired, observed)
-        left = self._said.grants.left(plan)
         sight.permits = permits(plan, self._situation(desired, lease, sight.guard))
         sight.awaiting = sight.permits.awaiting(plan) if self._conduct.mode is Mode.APPROVE else ""
-        if lease.leads and left is not self._said.grants:
-            self._check()
-            await self.notebook.grant(left)
-            if not left.roads and self._said.grants.digest:
-                self._teller.say(Code.APPROVAL_USED_UP, self._said.grants.digest)
-            self._said = replace(self._said, grants=left)
+        if lease.leads:
+            await self._keep_grants(self._said.grants.left(plan))
         sight.failed = tuple(
             f"{plan.entries[key].address if key in plan.entries else key}: {why}"
             for key, why in result.failures.items()
@@ -400,21 +424,17 @@ class StackLoop:
         self._ledger_receipts = _receipts(run.context)
         if any(outcome.action.capture for outcome in run.outcomes) and self._kept is not None:
             await self._kept.prune(observed)
-        sight.end = self._end(sight, plan, lease, result)
-        sight.soon = lease.leads and sight.end is PassEnd.IN_PROGRESS
+        going_on = _goes_on(plan, sight.permits, result)
+        sight.end = self._end(sight, plan, result, going_on=going_on)
+        sight.soon = lease.leads and going_on and not sight.guard
 
-    def _end(self, sight: _Sight, plan: Plan, lease: Leadership, result: Result) -> PassEnd:
-        held = sight.permits.held.keys()
-        can = any(not plan.entries[key].blocked and held.isdisjoint(ahead(plan, key)) for key in sight.permits.allowed)
-        waits = any(
-            isinstance(entry.step, Wait) and entry.key not in held and held.isdisjoint(entry.step.on)
-            for entry in plan.entries.values()
-        )
+    def _end(self, sight: _Sight, plan: Plan, result: Result, *, going_on: bool) -> PassEnd:
+        held = sight.permits.held
         if sight.guard:
             return PassEnd.GUARDED
         if result.failures:
             return PassEnd.FAILED
-        if waits or can:
+        if going_on:
             return PassEnd.IN_PROGRESS
         if sight.awaiting:
             return PassEnd.AWAITING_APPROVAL
@@ -429,8 +449,11 @@ class StackLoop:
         reading = for_watching(desired, observed)
         if not 0 < len(reading.counts) <= WATCHED:
             return observed
-        for _ in ("counts", "what the counts ask for"):
-            observed = await read_details(self.account, observed, for_watching(desired, observed))
+        try:
+            for _ in ("counts", "what the counts ask for"):
+                observed = await read_details(self.account, observed, for_watching(desired, observed))
+        except BatchError:
+            pass  # what could not be read is shown as the lists have it; no decision is taken on it
         return observed
 
     def _desired(self, sight: _Sight) -> Desired | None:
@@ -476,7 +499,9 @@ class StackLoop:
         await self._leave_site()
         self._kept = await self._doors.enter_async_context(site.keep())
         self._site = site
-        self._lease = Leadership(self._kept.lock, self.name, self._owner, self._clock, self._led, self._conduct.lease)
+        # Who only looks locks out nobody who acts.
+        lock = self.name if self._acts else f"{self.name}.{Mode.DETECT_ONLY}"
+        self._lease = Leadership(self._kept.lock, lock, self._owner, self._clock, self._led, self._conduct.lease)
         await self._lease.attend()
         if not self._lease.leads:
             self._teller.say(Code.FOLLOWING, self._lease.holder or self._lease.trouble)
@@ -626,6 +651,17 @@ class StackLoop:
             for task in (sleeper, waker):
                 task.cancel()
             await asyncio.gather(sleeper, waker, return_exceptions=True)
+
+
+def _goes_on(plan: Plan, now: Permits, result: Result) -> bool:
+    """Whether something of the stack is under way, or can be done soon."""
+    for key, entry in plan.entries.items():
+        if isinstance(entry.step, Wait) and key not in now.held and now.held.keys().isdisjoint(entry.step.on):
+            return True
+        can = key in now.allowed and key not in result.failures and not entry.blocked
+        if can and now.held.keys().isdisjoint(ahead(plan, key)) and result.failures.keys().isdisjoint(ahead(plan, key)):
+            return True
+    return False
 
 
 def _has_ttl(wanted: Wanted) -> bool:

@@ -5,7 +5,7 @@ process and the next leader knows it.
 `controller/grants` by the leader alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -65,9 +65,10 @@ class Notebook:
         """Let the plan with a digest run, or say that it did."""
         await self._notes.keep_note(f"{APPROVALS}/{quote(note.digest, safe='')}", asdict(note))
 
-    async def forget_approvals(self, said: Said) -> None:
-        """Drop the oldest of those that were used."""
-        used = sorted((one for one in said.approvals.values() if one.used), key=lambda one: one.used)
+    async def forget_approvals(self, said: Said, named: Collection[str] = ()) -> None:
+        """Drop the oldest of those that were used, and that the source does not name any more."""
+        gone = (one for one in said.approvals.values() if one.used and one.digest not in named)
+        used = sorted(gone, key=lambda one: one.used)
         for one in used[:-USED]:
             await self._notes.drop_note(f"{APPROVALS}/{quote(one.digest, safe='')}")
 

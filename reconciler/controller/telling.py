@@ -9,6 +9,7 @@ from reconciler.errors import BatchError
 from reconciler.executor import Pass
 from reconciler.ledger import Evidence
 from reconciler.lifecycle.steps import Verb
+from reconciler.lifecycle.wording import counted
 from reconciler.model.desired import Key
 from reconciler.planning import Plan
 from reconciler.ports import Revision
@@ -61,13 +62,16 @@ class Teller:
         reverts = entry is not None and entry.drift and bool(action.changes)
         code = Code.DRIFT_REVERTED if reverts else CODES[action.verb]
         self.acted_lines.append(f"{outcome.address}: {action}")
-        self.say(code, f"{action} ({action.reason})", outcome.address, verb=str(action.verb))
+        facts = {"verb": str(action.verb)}
+        if action.changes:  # by name alone: values may be secret
+            facts["changed"] = ", ".join(row.name for row in action.changes)
+        self.say(code, f"{action} ({action.reason})", outcome.address, warning=False, **facts)
 
     def receipt(self, address: str, verb: Verb, receipt: Receipt, evidence: Evidence | None) -> None:
         """What the nodes of a job did, before the job is deleted or because it is held."""
         if verb is Verb.DELETE:
             where = f"; {evidence}" if evidence is not None else ""
-            self.say(Code.RECEIPT_WRITTEN, f"what {len(receipt.nodes)} nodes did{where}", address)
+            self.say(Code.RECEIPT_WRITTEN, f"what {counted(len(receipt.nodes), 'node')} did{where}", address)
         for run in receipt.nodes:
             for kind, part in (("release", run.release), ("preparation", run.preparation)):
                 if part is not None and part.failed:

@@ -28,6 +28,7 @@ FAILURES: Final = frozenset(
         PassEnd.SOURCE_ERROR,
         PassEnd.ACCOUNT_ERROR,
         PassEnd.STORE_ERROR,
+        PassEnd.BROKEN,
     }
 )
 """Ends of a pass that count as errors; waiting for the service or for a person is none."""

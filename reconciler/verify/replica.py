@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from reconciler.azure import Account as BatchAccount
 from reconciler.azure import connect
-from reconciler.controller.board import Bulletin
+from reconciler.controller.board import EVENTS, Bulletin
 from reconciler.controller.events import Observer
 from reconciler.controller.feed import Feed, Manifests
 from reconciler.controller.fleet import Controller
@@ -39,6 +39,8 @@ class Repository:
     approvals: dict[str, str] = field(default_factory=dict)
     broken: ReconcilerError | None = None
     away: ReconcilerError | None = None
+    seconds: float = 0.0
+    """How long it takes to answer."""
     number: int = 0
 
     def commit(self, *states: Desired, approvals: tuple[str, ...] = ()) -> None:
@@ -52,7 +54,9 @@ class Repository:
         """The newest revision."""
         if self.away is not None:
             raise self.away
-        return Checkout(".", Revision(f"r{self.number}"))
+        answer = Checkout(".", Revision(f"r{self.number}"))
+        await asyncio.sleep(self.seconds)
+        return answer
 
     async def keep(self, revision: Revision) -> None:
         """Nothing is ever lost."""
@@ -103,6 +107,8 @@ class Replica:
     bulletin: Bulletin = field(init=False)
     error: BaseException | None = None
     observers: tuple[Observer, ...] = ()
+    events: int = EVENTS
+    """How many events it remembers."""
     on_send: Callable[["Replica", Request], None] = lambda _replica, _request: None
     """Called when a request has passed every check, and before the network has it."""
     _task: "asyncio.Task[None] | None" = None
@@ -114,7 +120,7 @@ class Replica:
         clock = _Clock(self)
         self._clock = clock
         self._traffic = Traffic(clock)
-        self.bulletin = Bulletin(clock, self.observers)
+        self.bulletin = Bulletin(clock, self.observers, self.events)
         feed = Feed(self.repository, self.repository, clock)
         self.controller = Controller(
             feed,

@@ -1,6 +1,8 @@
 """`reconciler run --once`, `approve`, `suspend` and `resume` as people type them."""
 
 import json
+import random
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,13 @@ from tests.commands.conftest import POOL, STACK, Desk
 def folder(desk: Desk) -> Path:
     desk.write(stack=STACK, pool=POOL)
     return desk.folder
+
+
+def commit(folder: Path, branch: str) -> None:
+    for command in (("init", "-q", "-b", branch), ("add", "."), ("commit", "-qm", "all")):
+        subprocess.run(
+            ["git", "-c", "user.name=Ann", "-c", "user.email=ann@example.com", *command], check=True, cwd=folder
+        )
 
 
 @pytest.fixture
@@ -84,6 +93,44 @@ def test_broken_manifests_are_told_with_their_place(once: Any, folder: Path) -> 
     assert "stack.yaml:4:8: spec.limit" in said
 
 
+@pytest.mark.parametrize(
+    "command, flag, said",
+    [("run", "--git-max-files", "2 files, and at most 1 are"), ("run", "--git-max-size", "more than 1.0 MiB")],
+)
+def test_a_commit_that_is_too_large_is_told_with_the_flag_that_lets_it_in(
+    desk: Desk, folder: Path, command: str, flag: str, said: str
+) -> None:
+    (folder / "noise.bin").write_bytes(random.Random(1).randbytes(3 << 20))
+    (folder / "pool.yaml").unlink()
+    commit(folder, "main")
+    ran = desk.run(command, "--git", str(folder), "--once", flag, "1")
+    assert (ran.code, flag in ran.err, said in ran.err) == (64, True, True), ran.err
+    assert desk.run(command, "--git", str(folder), "--once", flag, "100").code in (0, 3)
+
+
+def test_a_branch_of_a_repository_with_everything_said_on_the_command_line(desk: Desk, folder: Path) -> None:
+    Path("repository/manifests").mkdir(parents=True)
+    (folder / "pool.yaml").write_text(POOL.replace("Nodes: 1", "Nodes: ${var.nodes}"))
+    (folder / "stack.yaml").write_text(f"{STACK}spec:\n  variables:\n    nodes: {{type: integer, required: true}}\n")
+    for file in folder.iterdir():
+        file.rename(Path("repository/manifests", file.name))
+    Path("nodes.yml").write_text("nodes: 2\n")
+    commit(Path("repository"), "work")
+    simulation = desk.simulation
+    run = ("run", "--git", "repository", "--branch", "work", "--path", "manifests", "--once", "--var-file", "nodes.yml")
+    account = ("run", "--endpoint", simulation.endpoint, "--account", simulation.account, "--store", "kept")
+    pace = ("run", "--parallelism", "1", "--max-requests", "20", "--events", "told.jsonl", "--debug", "--no-color")
+    ran = desk.run(*run, *account[1:], *pace[1:])
+    assert ran.code in (0, 3), ran.err
+    assert simulation.request("GET", "/pools/p").body["targetDedicatedNodes"] == 2
+    assert ran.out == ""
+    assert "Created" in [json.loads(line)["code"] for line in Path("told.jsonl").read_text("utf-8").splitlines()]
+    assert list(Path("kept").rglob("journal*"))
+    unsigned = desk.run(*run, "--git-verify", "nodes.yml")
+    assert unsigned.code == 64
+    assert "nodes.yml" in unsigned.err
+
+
 def test_another_part_of_the_stacks_is_none_of_ours(once: Any) -> None:
     mine = next(number for number in (1, 2, 3) if Shard(number, 3).has("s"))
     other = mine % 3 + 1
@@ -96,6 +143,13 @@ def test_another_part_of_the_stacks_is_none_of_ours(once: Any) -> None:
     [
         (["run"], "give the PATH of a folder, or a repository with --git URL"),
         (["run", "m", "--git", "https://example.com/r.git"], "give the PATH of a folder, or a repository"),
+        (["run", "m", "--branch", "work", "--path", "x"], "--branch, --path: these have a meaning with --git only"),
+        (["run", "m", "--http-host", "x.example.com"], "--http-host: these have a meaning with --http only"),
+        (["run", "m", "--once", "--http", "127.0.0.1:0"], "--once shows no page"),
+        (["run", "--git", "/r", "--git-ssh-key", "k", "--git-known-hosts", "h"], "go with an ssh URL, not with file"),
+        (["run", "--git", "/r", "--git-user", "ann", "--git-token-file", "t"], "goes with an https URL"),
+        (["run", "--git", "https://h/r", "--git-token-env", "T", "--git-token-file", "t"], "not both"),
+        (["run", "m", "--mode", "detect-only", "--revert-drift"], "auto reverts, detect-only never does"),
         (["run", "m", "--revert-drift"], "--revert-drift has a meaning with --mode approve only"),
         (["run", "m", "--http", "0.0.0.0:0"], "can be reached from other machines"),
         (["run", "m", "--http", "here"], "expected an address such as 127.0.0.1:8080"),

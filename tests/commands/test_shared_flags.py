@@ -50,6 +50,10 @@ BARE: dict[str, Any] = {
         (("history", "manifests"), ("history", "--var", "--var-file")),
         (("lock", "list", "manifests"), ("lock", "list", "--var", "--var-file")),
         (("lock", "break", "s", "manifests"), ("lock", "break", "--var", "--var-file")),
+        (("run", "manifests", "--once"), ("run", "--var", "--var-file")),
+        (("approve", "abc", "manifests"), ("approve", "--var", "--var-file")),
+        (("suspend", "manifests", "--reason", "x"), ("suspend", "--var", "--var-file")),
+        (("resume", "manifests"), ("resume", "--var", "--var-file")),
     ],
 )
 def test_a_variable_is_given_by_itself_or_in_a_file(
@@ -60,8 +64,12 @@ def test_a_variable_is_given_by_itself_or_in_a_file(
     assert "nodes" in without.err
     for flag, value in zip(flags[-2:], ("nodes=2", "nodes.yml"), strict=True):
         given = varied.run(*command, flag, value)
-        assert given.code in (0, 4) or "nobody holds the lock s" in given.err, given.err  # 4: the pool is nobody's
+        nothing = "nobody holds the lock s" in given.err or "is not suspended" in given.err
+        assert given.code in (0, 4) or nothing, given.err  # 4: the pool is nobody's
         assert "${var.nodes}" not in given.out
+
+
+ASK_THE_STORE = {"history", "lock", "approve", "suspend", "resume"}
 
 
 @pytest.mark.parametrize(
@@ -81,6 +89,9 @@ def test_a_variable_is_given_by_itself_or_in_a_file(
         ("history", "--endpoint", "--account"),
         ("lock", "list", "--endpoint", "--account"),
         ("lock", "break", "s", "--endpoint", "--account"),
+        ("approve", "abc", "manifests", "--endpoint", "--account"),
+        ("suspend", "manifests", "--reason", "x", "--endpoint", "--account"),
+        ("resume", "manifests", "--endpoint", "--account"),
     ],
 )
 def test_the_account_on_the_command_line_is_the_one_that_is_asked(
@@ -98,7 +109,7 @@ def test_the_account_on_the_command_line_is_the_one_that_is_asked(
         line = [part for word in command for part in (word, *([values[word]] if word in values else ()))]
         ran = called(*line)
         assert f"Target: {desk.simulation.endpoint} (account {desk.simulation.account})" in ran.out + ran.err
-        assert len(desk.simulation.requests()) > before or command[0] in ("history", "lock")  # they ask the store
+        assert len(desk.simulation.requests()) > before or command[0] in ASK_THE_STORE
         assert other.requests() == []
         assert {row["status"] for row in desk.simulation.requests()[before:]}.isdisjoint({401, 403})
 
@@ -121,6 +132,9 @@ WRONG = [
     ("history", "none", "--debug"),
     ("lock", "list", "none", "--debug"),
     ("lock", "break", "s", "--debug"),
+    ("approve", "soon", "manifests", "--debug"),
+    ("suspend", "none", "--reason", "x", "--debug"),
+    ("resume", "manifests", "--debug"),
     ("emulator", "start", "--state", "a-file", "--debug"),
     ("emulator", "stop", "--state", "a-file", "--debug"),
     ("emulator", "status", "--state", "a-file", "--debug"),
@@ -150,6 +164,9 @@ def test_where_nothing_goes_wrong_debug_says_nothing_more(desk: Any) -> None:
         (("destroy", "manifests", "--auto-approve", "--store", "kept"), "Done. "),
         (("lock", "list", "--store", "kept"), "Nobody holds a lock in "),
         (("lock", "break", "s", "--store", "kept"), "nobody holds the lock s"),
+        (("approve", "abc", "manifests", "--store", "kept"), "Approved abc for stack 's'"),
+        (("suspend", "manifests", "--reason", "x", "--store", "kept"), "Suspended stack 's'."),
+        (("resume", "manifests", "--store", "kept"), "stack 's' is not suspended"),
     ],
 )
 def test_what_we_keep_is_kept_where_the_command_line_says(desk: Any, command: tuple[str, ...], shows: str) -> None:
@@ -201,6 +218,9 @@ def shown(*command: str) -> str:
         ("history", "--no-color"),
         ("lock", "list", "--no-color"),
         ("lock", "break", "s", "--no-color"),
+        ("approve", "abc", "manifests", "--no-color"),
+        ("suspend", "manifests", "--reason", "x", "--no-color"),
+        ("resume", "manifests", "--no-color"),
         ("emulator", "start", "--state", "a-file", "--no-color"),
         ("emulator", "stop", "--state", "a-file", "--no-color"),
         ("emulator", "status", "--state", "a-file", "--no-color"),

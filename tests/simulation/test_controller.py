@@ -270,6 +270,39 @@ async def test_detect_only_tells_and_changes_nothing(world: World, stacks: Stack
 
 
 @simulated()
+async def test_who_only_looks_locks_out_nobody_who_acts(world: World, stacks: Stacks) -> None:
+    """One of those who look tells what it sees, and the lock of the stack is left to who changes it."""
+    world.repository.commit(stacks["small"][0])
+    looks = [world.replica(name, mode=Mode.DETECT_ONLY) for name in ("one", "two")]
+    for one in looks:
+        await world.ends(PassEnd.OUT_OF_SYNC, one)
+    assert [world.status(one).leader for one in looks].count(True) == 1
+    acts = world.replica("three")
+    await world.ends(PassEnd.SYNCED, acts)
+    assert world.writes("one") + world.writes("two") == []
+
+
+@simulated()
+async def test_a_part_without_a_stack_is_ready_as_soon_as_the_source_was_read(world: World, stacks: Stacks) -> None:
+    one = world.replica()
+    await asyncio.sleep(30)
+    assert one.controller.ready
+    world.repository.commit(stacks["small"][0])
+    await world.ends(PassEnd.SYNCED)
+    assert one.controller.ready
+
+
+@simulated()
+async def test_a_signal_ends_it_while_a_source_does_not_answer(world: World, stacks: Stacks) -> None:
+    world.repository.seconds = 1000
+    one = world.replica()
+    await asyncio.sleep(10)
+    await one.end()
+    assert world.stage.account.seconds < 100
+    assert world.codes()[-1] == "Stopped"
+
+
+@simulated()
 async def test_nothing_begins_outside_of_a_window_and_what_was_begun_in_it_is_brought_to_its_end(
     world: World, stacks: Stacks
 ) -> None:

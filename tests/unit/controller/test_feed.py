@@ -133,3 +133,55 @@ def test_what_was_in_force_when_the_last_process_ended_is_taken_up() -> None:
 
     feed = clock.run(work())
     assert (feed.revision.id, feed.trouble, feed.problem) == ("r7", PassEnd.SOURCE_ERROR, "no answer")
+
+
+def test_a_server_that_does_not_answer_keeps_no_stack_waiting_that_has_manifests() -> None:
+    async def work() -> None:
+        source = Repository()
+        source.commit()
+        feed = Feed(source, source, VirtualClock())
+        await feed.refresh()
+        source.seconds = 120
+        source.commit()
+        began = asyncio.get_running_loop().time()
+        await feed.refresh()
+        waited = asyncio.get_running_loop().time() - began
+        await feed.refresh()
+        again = asyncio.get_running_loop().time() - began - waited
+        assert (waited, again, feed.revision.id) == (5, 0, "r1")
+        await asyncio.sleep(120)
+        assert feed.revision.id == "r2"
+
+    clock.run(work())
+
+
+def test_what_is_told_while_the_source_is_being_asked_is_asked_for_again() -> None:
+    async def work() -> None:
+        source = Repository()
+        source.commit()
+        source.seconds = 2
+        feed = Feed(source, source, VirtualClock(), fresh=1000)
+        asking = asyncio.ensure_future(feed.refresh())
+        await asyncio.sleep(1)
+        source.commit()
+        feed.expire()
+        await feed.refresh()
+        await asking
+        assert feed.revision.id == "r2"
+
+    clock.run(work())
+
+
+def test_a_question_that_is_under_way_ends_with_the_feed() -> None:
+    async def work() -> None:
+        source = Repository()
+        source.seconds = 120
+        feed = Feed(source, source, VirtualClock())
+        asking = asyncio.ensure_future(feed.refresh())
+        await asyncio.sleep(1)
+        await feed.close()
+        await asyncio.wait({asking})
+        assert asyncio.get_running_loop().time() < 100
+        assert asking.cancelled()
+
+    clock.run(work())

@@ -123,3 +123,27 @@ def test_a_slow_answer_takes_its_time_off_the_lease() -> None:
             one.check()
 
     played(work)
+
+
+def test_an_answer_to_a_renewal_does_not_bring_back_what_was_given_back() -> None:
+    async def work(bench: Bench) -> None:
+        one, two = bench.lead("one"), bench.lead("two")
+        await one.attend()
+
+        class Slow(DiskLock):
+            async def renew(self, holding: Holding) -> Holding:
+                renewed = await super().renew(holding)
+                await asyncio.sleep(5)
+                return renewed
+
+        async def turn() -> None: ...
+
+        one._lock = Slow(bench.disk, VirtualClock(), turn)
+        renewing = asyncio.ensure_future(one.attend())
+        await asyncio.sleep(1)
+        await one.give_up()
+        await renewing
+        await two.attend()
+        assert (one.leads, two.leads) == (False, True)
+
+    played(work)

@@ -60,6 +60,20 @@ def test_used_approvals_are_forgotten_in_time_the_oldest_first(notebook: Noteboo
     assert not {"0000", "0001"} & left
 
 
+def test_an_approval_that_the_source_still_names_is_remembered_as_used(notebook: Notebook) -> None:
+    """Else the same line would approve once more."""
+
+    async def work() -> set[str]:
+        for number in range(USED + 2):
+            await notebook.approve(ApprovalNote(f"{number:04}", "ann", "2026", used=f"2026-{number:04}"))
+        await notebook.forget_approvals(await notebook.read(), {"0000"})
+        return set((await notebook.read()).approvals)
+
+    left = asyncio.run(work())
+    assert "0000" in left
+    assert "0001" not in left
+
+
 def test_a_note_that_cannot_be_read_is_an_error(notebook: Notebook, tmp_path: Path) -> None:
     folder = tmp_path / "s/notes/suspensions"
     folder.mkdir(parents=True)

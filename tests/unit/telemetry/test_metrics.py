@@ -51,7 +51,8 @@ def test_a_pass_counts_once_however_often_its_status_is_published(world: Any, me
     metrics.passed(replace(here, passes=(record(1), record(2, PassEnd.ACCOUNT_ERROR, 3))))
     assert value(metrics, "reconciler_reconcile_total", stack="s", result="Synced") == 1
     assert value(metrics, "reconciler_reconcile_total", stack="s", result="AccountUnavailable") == 1
-    assert value(metrics, "reconciler_reconcile_errors_total", stack="s") == 1
+    metrics.passed(replace(here, passes=(record(1), record(3, PassEnd.BROKEN, 0))))
+    assert value(metrics, "reconciler_reconcile_errors_total", stack="s") == 2
     assert value(metrics, "reconciler_reconcile_time_seconds_sum", stack="s") == pytest.approx(3.3)
 
 
