@@ -1,6 +1,7 @@
 """`plan --out`, `apply PLAN` and `apply --digest`: what was approved is done, to its end, and nothing else."""
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -311,6 +312,30 @@ def test_plans_that_could_not_be_repeated_are_not_saved(desk: Any, monkeypatch: 
     assert (refused.code, "plan.json cannot be applied: it was made against a snapshot" in refused.err) == (1, True)
     nowhere = desk.run("plan", "manifests", "--out", "nowhere/plan.json")
     assert (nowhere.code, "expected a file in a folder that is there" in nowhere.err) == (64, True)
+
+
+def test_what_is_no_plain_file_is_never_put_in_the_place_of_one(desk: Any) -> None:
+    desk.write(pool=POOL)
+    os.mkfifo("pipe")
+    Path("through").symlink_to("pipe")
+    for name in ("pipe", "through"):
+        done = desk.run("plan", "manifests", "--out", name)
+        assert (done.code, f"the plan cannot be saved: {name} is no plain file" in done.err) == (64, True)
+        assert stat.S_ISFIFO(Path(name).stat().st_mode)
+
+
+def test_a_plan_that_lacks_a_consent_says_how_it_gets_one(filled: Any) -> None:
+    """The override of a guard is for `plan`: `apply PLAN` refuses it."""
+    again = "Consents are part of a plan: make another one with them (reconciler plan ... --out FILE)."
+    filled.write(job=WITH_RELEASE.replace("id: t1, commandLine: /bin/true", "id: t1, commandLine: /bin/false"))
+    saved(filled)
+    done = apply(filled)
+    assert "      override: --replace job/j\n" in done.out
+    assert again in done.out
+    assert again not in filled.run("plan", "manifests").out
+    filled.write(job=WITH_RELEASE)
+    saved(filled)
+    assert again not in apply(filled).out
 
 
 # apply --digest
