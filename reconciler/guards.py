@@ -24,7 +24,7 @@ SETTINGS: Final[Mapping[Rule, str]] = {
     Rule.PARTIAL_LISTING: "none: what could not be listed is not known",
     Rule.FOREIGN_OWNER: "none: what is not ours is never touched",
     Rule.PREVENT_DESTROY: "lifecycle.preventDestroy of the object: true",
-    Rule.REPLACEMENT: "none: what a manifest does not say takes nothing away",
+    Rule.REPLACEMENT: "lifecycle of the object: no line of it allows this",
     Rule.RELEASE_LOSS: "none: a release is lost only by the name of its job",
     Rule.RELEASE_FAILURE: "lifecycle.onReleaseFailure of the job: Hold",
     Rule.TASK_LOSS: "spec.guards.taskLoss of the Stack: Ask",

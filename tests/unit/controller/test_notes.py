@@ -79,7 +79,11 @@ def test_an_approval_that_the_source_still_names_is_remembered_as_used(notebook:
 def test_a_note_that_cannot_be_read_is_an_error(notebook: Notebook, tmp_path: Path) -> None:
     folder = tmp_path / "s/notes/suspensions"
     folder.mkdir(parents=True)
-    for text, said in (("[]", None), ("{", None), ('{"address": ""}', "read a suspension: it says nothing of 'reason'")):
+    for text, said in (
+        ("[]", None),
+        ("{", None),
+        ('{"address": ""}', "read a suspension: it says nothing of 'reason'"),
+    ):
         (folder / "stack.json").write_text(text)
         with pytest.raises(StoreError, match=said):
             asyncio.run(notebook.read())
