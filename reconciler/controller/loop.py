@@ -167,6 +167,7 @@ class StackLoop:
         self._ledger_receipts: Mapping[str, tuple[str, ...]] = {}
         self._poll = FIRST_LOOK
         self._seen = ""
+        self._opened: bool | None = None
         self._troubles = 0
         self._shown: Plan | None = None
         self._stale = False
@@ -341,12 +342,16 @@ class StackLoop:
 
     def _situation(self, desired: Desired, lease: Leadership, guard: str, plan: Plan) -> Situation:
         opened = windows.is_open(desired.stack.windows, self._utc())
+        said = windows.words(desired.stack.windows, self._utc())
+        if desired.stack.windows and opened != self._opened:
+            self._teller.say(Code.WINDOW_OPENED if opened else Code.WINDOW_CLOSED, said)
+        self._opened = opened
         return Situation(
             self._conduct.mode,
             lease.leads,
             self._said.grants,
             self._said.suspensions,
-            "" if opened else windows.words(desired.stack.windows, self._utc()),
+            "" if opened else said,
             self._conduct.reverts,
             guard,
             self._moved(plan),
@@ -492,7 +497,10 @@ class StackLoop:
             sight.end, sight.error = feed.trouble or PassEnd.SOURCE_ERROR, feed.problem
             return None
         desired = feed.manifests.stacks.get(self.name)
+        newer = feed.revision.id not in ("", self._teller.revision.id)
         self._teller.revision = feed.revision
+        if newer:
+            self._teller.say(Code.REVISION_TAKEN, feed.revision.subject or feed.revision.id)
         if desired is not None:
             self._last_desired = desired
             if self._teller.over("gone"):

@@ -322,6 +322,8 @@ async def test_nothing_begins_outside_of_a_window_and_what_was_begun_in_it_is_br
     assert world.status(two).window == "no changes before 2026-01-01 01:00 UTC"
     await world.until(lambda: world.account.jobs["main"].state == "terminating", 4000)
     assert 3600 <= world.stage.account.seconds < 4200
+    said = world.codes(two)
+    assert said.index("RevisionTaken") < said.index("WindowClosed") < said.index("WindowOpened")
     two.kill()
     three = world.replica("three")
     await asyncio.sleep(700)
