@@ -20,7 +20,7 @@ from reconciler.controller.grants import Grants
 from reconciler.controller.lease import SECONDS as LEASE
 from reconciler.controller.lease import Fenced, Leadership
 from reconciler.controller.notebook import ApprovalNote, Notebook, Said, is_over
-from reconciler.controller.permits import Permits, Situation, ahead, permits
+from reconciler.controller.permits import Permits, Situation, ahead, may_move, permits
 from reconciler.controller.state import Mode, PassEnd, PassRecord, StackStatus
 from reconciler.controller.telling import Teller
 from reconciler.controller.traffic import Gate, Traffic
@@ -336,10 +336,10 @@ class StackLoop:
             await self._keep_grants(self._said.grants.left(first.plan))
             if self._conduct.mode is Mode.APPROVE and not sight.guard:
                 await self._take_approval(first.plan)
-        sight.permits = permits(first.plan, self._situation(desired, lease, sight.guard))
+        sight.permits = permits(first.plan, self._situation(desired, lease, sight.guard, first.plan))
         run.approved = Approvals({key: Approval.of(first.plan.entries[key]) for key in sight.permits.allowed})
 
-    def _situation(self, desired: Desired, lease: Leadership, guard: str) -> Situation:
+    def _situation(self, desired: Desired, lease: Leadership, guard: str, plan: Plan) -> Situation:
         opened = windows.is_open(desired.stack.windows, self._utc())
         return Situation(
             self._conduct.mode,
@@ -349,11 +349,33 @@ class StackLoop:
             "" if opened else windows.words(desired.stack.windows, self._utc()),
             self._conduct.reverts,
             guard,
+            self._moved(plan),
         )
+
+    def _moved(self, plan: Plan) -> dict[Key, str]:
+        """Objects that are to go because their manifests are those of another stack by now, with its name. Ending what
+        the other one is to have would cost the nodes of a pool, or the work of a job, for a file in another folder."""
+        going = {key for key, entry in plan.entries.items() if may_move(entry)}
+        if not going or self._feed.manifests is None:
+            return {}
+        found: dict[Key, str] = {}
+        for name, desired in self._feed.manifests.stacks.items():
+            shared = going & desired.objects.keys() if name != self.name else set()
+            if shared and self._is_here(desired):
+                found |= dict.fromkeys(shared, name)
+        return found
+
+    def _is_here(self, desired: Desired) -> bool:
+        """Whether a stack is on the account of this one; also where it is not known on which."""
+        try:
+            return self._site is None or self._site_of(desired).target == self._site.target
+        except TargetError:
+            return True
 
     async def _take_approval(self, plan: Plan) -> None:
         """Grant what waits in this plan, when its digest was named and not used yet."""
-        waiting = permits(plan, Situation(Mode.APPROVE, True, self._said.grants, self._said.suspensions)).waiting
+        said, moved = self._said, self._moved(plan)
+        waiting = permits(plan, Situation(Mode.APPROVE, True, said.grants, said.suspensions, moved=moved)).waiting
         if not waiting:
             return
         part = replace(plan, entries={entry.key: entry for entry in waiting})
@@ -400,6 +422,11 @@ class StackLoop:
         if not self._journaled:
             digest = self._shown.digest if self._shown is not None else ""
             await journal.write("run", who=self._owner, command="run", digest=digest, revision=self._feed.revision.id)
+            for consent in run.desired.consents:
+                if consent.counts_at(self._clock.utc()):
+                    about = {"object": consent.address} if consent.address else {}
+                    place = {"source": str(consent.source), "until": consent.until}
+                    await journal.write("consent", flag=str(consent), **about, **place, who=self._owner, command="run")
             self._journaled = True
         if self._conduct.mode is not Mode.APPROVE and not run.desired.stack.windows:
             return
@@ -412,7 +439,7 @@ class StackLoop:
         """What a slice has come to."""
         plan, observed = result.last.plan, result.last.observed
         sight.plan, sight.observed = plan, await self._watched(desired, observed)
-        sight.permits = permits(plan, self._situation(desired, lease, sight.guard))
+        sight.permits = permits(plan, self._situation(desired, lease, sight.guard, plan))
         sight.awaiting = sight.permits.awaiting(plan) if self._conduct.mode is Mode.APPROVE else ""
         if lease.leads:
             await self._keep_grants(self._said.grants.left(plan))

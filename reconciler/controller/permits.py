@@ -1,7 +1,7 @@
 """What of a plan may be done now: mode, suspensions, change windows and approvals, as one decision over values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from reconciler.controller.grants import Grants
@@ -17,7 +17,7 @@ TAKING: Final = frozenset({Verb.TERMINATE, Verb.DELETE, Verb.REMOVE_NODES, Verb.
 class Situation:
     """What a decision depends on beside the plan. *leads*: this replica acts for the stack. *closed* says why no change
     may begin now, empty when one may; *reverts*: drift may be reverted by itself in the mode `approve`; *guard* is what
-    a guard says of the plan, empty when nothing."""
+    a guard says of the plan, empty when nothing; *moved*: objects that another stack of the source declares by now."""
 
     mode: Mode
     leads: bool
@@ -26,6 +26,7 @@ class Situation:
     closed: str = ""
     reverts: bool = False
     guard: str = ""
+    moved: Mapping[Key, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,20 @@ def _held(entry: Entry, plan: Plan, now: Situation) -> str | None:
         return "detect-only: nothing is changed"
     if now.guard:
         return now.guard
+    if (stack := now.moved.get(entry.key)) and may_move(entry):
+        return f"stack '{stack}' of this source declares it: `reconciler orphan {entry.address}`, then adopt it there"
     if now.grants.is_under_way(entry, plan):
         return ""  # neither a window that closes nor a new plan stops it half-way
     needs_approval = now.mode is Mode.APPROVE and not now.grants.covers(entry, plan)
     if needs_approval and not (now.reverts and is_plain_drift(entry)):
         return None
     return now.closed
+
+
+def may_move(entry: Entry) -> bool:
+    """Whether an object that is to go can be given to another stack in place of that: not one that is at its end."""
+    ending = entry.live is None or entry.live.state in ("terminating", "completed", "deleting")
+    return entry.wanted is None and bool(entry.actions) and not ending
 
 
 def suspended(entry: Entry, suspensions: Sequence[Suspension]) -> Suspension | None:

@@ -1,5 +1,6 @@
 """`plan --out`, `apply PLAN` and `apply --digest`: what was approved is done, to its end, and nothing else."""
 
+import asyncio
 import json
 import os
 import stat
@@ -8,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.commands.conftest import JOB, POOL, Ran
+import reconciler
+from reconciler.errors import StalePlan
+from tests.commands.conftest import JOB, POOL, STACK, Ran
 
 RELEASE = "  jobPreparationTask: {commandLine: /bin/true}\n  jobReleaseTask: {commandLine: /bin/true}\n"
 WITH_RELEASE = JOB.replace("spec: {poolInfo: {poolId: p}}\n", "spec:\n  poolInfo: {poolId: p}\n" + RELEASE)
@@ -304,7 +307,7 @@ def test_plans_that_could_not_be_repeated_are_not_saved(desk: Any, monkeypatch: 
     desk.apply()
     assert desk.run("snapshot", "--out", "live.json").code == 0
     done = desk.run("plan", "manifests", "--live", "live.json", "--out", "plan.json")
-    assert (done.code, "it was made against a snapshot" in done.err) == (64, True)
+    assert (done.code, "the plan cannot be saved: it was made against a snapshot" in done.err) == (64, True)
     shown = json.loads(desk.run("plan", "manifests", "--live", "live.json", "--format", "json").out)
     assert "snapshot" in shown["apply"]["refused"]
     Path("plan.json").write_text(json.dumps(shown), "utf-8")
@@ -312,6 +315,18 @@ def test_plans_that_could_not_be_repeated_are_not_saved(desk: Any, monkeypatch: 
     assert (refused.code, "plan.json cannot be applied: it was made against a snapshot" in refused.err) == (1, True)
     nowhere = desk.run("plan", "manifests", "--out", "nowhere/plan.json")
     assert (nowhere.code, "expected a file in a folder that is there" in nowhere.err) == (64, True)
+
+
+def test_a_plan_is_for_its_stack_alone(desk: Any) -> None:
+    desk.write(pool=POOL)
+    saved(desk)
+    desk.write(stack=STACK.replace("name: s", "name: t"))
+    done = apply(desk)
+    assert (done.code, "the plan is for stack 's', and the manifests are now of 't'" in done.err) == (1, True)
+    (other,) = reconciler.load(["manifests"])
+    approved = reconciler.read_plan("plan.json")
+    with pytest.raises(StalePlan, match="the plan is for stack 's', and the manifests are stack 't'"):
+        asyncio.run(reconciler.plan_saved(approved, other, reconciler.choose_target(other.stack)))
 
 
 def test_what_is_no_plain_file_is_never_put_in_the_place_of_one(desk: Any) -> None:
@@ -349,6 +364,7 @@ def test_only_the_plan_with_the_digest_runs(desk: Any) -> None:
     done = desk.run("apply", "manifests", "--digest", digest)
     assert done.code == 1
     assert f"the plan with digest {digest} was approved, and this one is " in done.err
+    assert done.err.endswith(": nothing was sent\n")
     assert "targetDedicatedNodes: 7" in done.out  # what would be done is shown, too
     assert writes(desk) == []
     desk.write(pool=POOL)

@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,7 @@ def test_from_a_commit_to_the_end_of_its_jobs_whoever_leads(
     azurite.make_container(container)
     store = f"{azurite.base}/{container}/team"
     bench.environment["AZURE_STORAGE_KEY"] = azurite.key
-    flags = ("--git", origin.url, "--path", "batch", "--store", store, "--interval", "2s")
+    flags = ("--git", origin.url, "--path", "batch", "--store", store, "--interval", "1s")
     first = origin.push("The night", stack=STACK, pool=POOL, nightly=nightly, keeper=keeper)
 
     with (
@@ -455,6 +456,16 @@ def test_a_bad_commit_changes_nothing_and_a_webhook_tells_of_the_next_one(
         shows(facts, f"{last[:12]} Good again")
         expect(alerts).to_be_empty(timeout=MILLISECONDS)
         assert f'reconciler_revision_info{{newest="yes",revision="{last}",stack="s"}} 1.0' in metrics()
+
+        # Whoever means it says so in a commit.
+        until = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        consent = f'reconciler/allow-deletes: "2 until {until}"'
+        origin.push("All of it", stack=STACK.replace("name: s", f"name: s, annotations: {{{consent}}}"))
+        assert call(one.url, pushed) == 202
+        one.wait_for("Deleted", "pool/p")
+        wait_until(lambda: [*account.list_pools(), *account.list_jobs()] == [], "the account to be empty")
+        kept = bench.run("history", HOME=str(bench.folder.parent / "one")).out
+        assert f"batch/stack.yaml:3: reconciler/allow-deletes (2) until {until}" in kept
         assert is_same(page)
         assert wrong == []
         assert "webhook refused" in one.end()

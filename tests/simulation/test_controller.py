@@ -198,6 +198,8 @@ async def test_a_plan_waits_until_its_digest_is_approved(world: World, stacks: S
     assert world.writes() == []
     with pytest.raises(UsageError, match="no plan with digest 0000 waits"):
         await one.controller.approve("simulated", "0000", "ann")
+    with pytest.raises(UsageError, match="there is no stack 'other' here: simulated"):
+        await one.controller.approve("other", "0000", "ann")
     await one.controller.approve("simulated", world.status().awaiting, "ann")
     await world.ends(PassEnd.SYNCED)
     assert len(world.account.tasks) == 2
@@ -446,6 +448,40 @@ async def test_one_stack_in_trouble_does_not_stop_another(world: World, stacks: 
     hand(world, "PATCH", "/jobs/main", {"priority": 7})
     await world.until(lambda: world.account.jobs["main"].spec.get("priority", 0) == 0)
     world.stage.witness.broken.clear()  # it watches one stack
+
+
+@simulated()
+async def test_a_manifest_that_moves_to_another_stack_ends_nothing(world: World, stacks: Stacks) -> None:
+    """Where both are in the source and on one account: the object is orphaned in one and adopted in the other."""
+    before = stacks["small"][0]
+    world.repository.commit(before)
+    world.replica()
+    await world.ends(PassEnd.SYNCED)
+    there = replace(before, stack=replace(before.stack, name="there"), objects={JOB: before.objects[JOB]})
+    world.repository.commit(without(before, JOB), there)
+    await world.ends(PassEnd.OUT_OF_SYNC)
+    assert "stack 'there' of this source" in world.status().held["job/main"]
+    await asyncio.sleep(300)
+    assert world.account.jobs["main"].state == "active"
+    world.repository.commit(without(before, JOB), replace(there, objects={}))
+    await world.until(lambda: "main" not in world.account.jobs)
+
+
+@simulated()
+async def test_what_waits_beside_a_manifest_that_moved_can_be_approved(world: World, stacks: Stacks) -> None:
+    before = stacks["small"][0]
+    world.repository.commit(before)
+    one = world.replica()
+    await world.ends(PassEnd.SYNCED)
+    await one.end()
+    there = replace(before, stack=replace(before.stack, name="there"), objects={JOB: before.objects[JOB]})
+    moved = replace(before, objects={**before.objects, **renamed(before, JOB, "other").objects})
+    world.repository.commit(without(moved, JOB), there)
+    two = world.replica("two", mode=Mode.APPROVE)
+    await world.ends(PassEnd.AWAITING_APPROVAL, two)
+    await two.controller.approve("simulated", world.status(two).awaiting, "ann")
+    await world.until(lambda: "other" in world.account.jobs)
+    assert world.account.jobs["main"].state == "active"
 
 
 @simulated()
