@@ -81,7 +81,7 @@ class Planned:
     @property
     def notices(self) -> tuple[str, ...]:
         """What should be known besides: consents that have ended, objects of other stacks."""
-        return notices(self.plan, self.desired)
+        return notices(self.plan, self.declared)
 
     def check(self) -> None:
         """Raise StalePlan for another plan than was approved, UnsafePlan for one that needs consent. Where nothing is

@@ -8,8 +8,7 @@ from functools import cached_property
 from typing import Final
 
 from reconciler.forecast.terms import Place, Release
-from reconciler.lifecycle.release import RELEASE_SECONDS, clock
-from reconciler.model import duration
+from reconciler.lifecycle.release import clock
 from reconciler.model.desired import Key, Kind
 from reconciler.observed import USABLE, LiveJob, LiveNode, NodeRun, Observed
 
@@ -94,11 +93,3 @@ def _restarted(host: LiveNode, run: NodeRun) -> bool:
     if not host.booted or not ended:
         return False
     return datetime.fromisoformat(host.booted) > datetime.fromisoformat(ended)
-
-
-def longest_release(job: LiveJob) -> int:
-    """Seconds that a release task of the job may take: what its manifest says, and 15 minutes at most."""
-    limit = (job.spec.get("jobReleaseTask") or {}).get("maxWallClockTime")
-    if limit is None:
-        return RELEASE_SECONDS
-    return min(RELEASE_SECONDS, -(-duration.ticks(limit) // duration.TICKS_PER_SECOND))

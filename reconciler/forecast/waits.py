@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from reconciler.forecast.nodes import longest_release
 from reconciler.forecast.terms import LongestWait, ObjectForecast
+from reconciler.lifecycle import release
 from reconciler.lifecycle.steps import Action, Verb, Wait
 from reconciler.model.desired import Key
 from reconciler.observed import LiveJob
@@ -52,7 +52,7 @@ class Waits:
                     ends = step.verb is Verb.TERMINATE
                 case Wait() if ends and isinstance(entry.live, LiveJob) and entry.live.releases:
                     ends = False
-                    seconds += longest_release(entry.live)
+                    seconds += release.limit(entry.live)
                     unlimited += self._uncertain(entry)
                 case Wait() if any(key in self._plan.entries for key in step.on):
                     pass  # the wait of those objects says it
@@ -64,7 +64,7 @@ class Waits:
 
     def _uncertain(self, entry: Entry) -> list[str]:
         found = self._losses[entry.key].releases
-        if any(not release.is_known for release in found):
+        if any(not one.is_known for one in found):
             return ["release on nodes that are not known"]
-        count = sum(len(release.uncertain) + len(release.lost) for release in found)
+        count = sum(len(one.uncertain) + len(one.lost) for one in found)
         return [f"release on {count} node{'s' if count > 1 else ''} where it is uncertain"] if count else []

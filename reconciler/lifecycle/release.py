@@ -81,17 +81,28 @@ def waited_for(job: LiveJob) -> str:
 
 def wait(job: LiveJob) -> Wait:
     """The wait of a terminating job."""
-    most = bound(job)
-    return Wait(waited_for(job), most, seconds=RELEASE_SECONDS if most == RELEASE_BOUND else None)
+    return Wait(waited_for(job), bound(job), seconds=limit(job) if job.releases and not _is_held_up(job) else None)
+
+
+def limit(job: LiveJob) -> int:
+    """Seconds that a release task of the job may take: what its manifest says, and 15 minutes at most."""
+    said = (job.spec.get("jobReleaseTask") or {}).get("maxWallClockTime")
+    if said is None:
+        return RELEASE_SECONDS
+    return min(RELEASE_SECONDS, -(-duration.ticks(said) // duration.TICKS_PER_SECOND))
 
 
 def bound(job: LiveJob) -> str:
     """How long at most that takes, as far as it is known."""
     if not job.releases:
         return ""
-    if job.nodes is not None and any(one.stuck for one in pending(job)):
+    if _is_held_up(job):
         return f"for as long as that lasts (--dangerous-force {job.address} does not wait)"
-    return RELEASE_BOUND
+    return f"up to {duration.words_of(limit(job))}"
+
+
+def _is_held_up(job: LiveJob) -> bool:
+    return job.nodes is not None and any(one.stuck for one in pending(job))
 
 
 def stuck(job: LiveJob) -> tuple[str, ...]:

@@ -113,5 +113,6 @@ def test_stacks_of_one_folder_do_not_name_one_another(desk: Desk) -> None:
     assert both.code == 0
     assert "also holds" not in both.out
     assert "also holds" not in desk.run("plan", str(desk.folder / "a")).out
+    assert "also holds" not in desk.run("destroy", str(desk.folder / "a"), "--auto-approve").out
     shutil.rmtree(desk.folder / "c")  # with its Stack, and nobody prunes what it declared
     assert "objects of stack 'c' (1 object)" in desk.run("plan", str(desk.folder)).out

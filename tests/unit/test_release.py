@@ -52,6 +52,7 @@ def test_a_release_ends_by_its_own_limit_where_that_is_shorter(world: Any) -> No
     short = {"jobReleaseTask": {"commandLine": "release", "maxWallClockTime": "PT1M"}}
     job = ending(world, LiveNode("n1", "running"), runs=(replace(world.ran(), release=BEGAN),), **short)
     assert release.pending(job)[0].why == "began 20:01:02Z, ends by 20:02:02Z"
+    assert (release.bound(job), release.wait(job).seconds) == ("up to 1 min", 60)
 
 
 def test_nodes_that_are_stuck_come_first_and_not_all_are_named(world: Any) -> None:
