@@ -92,8 +92,11 @@ async def _run(
     declared = desired.objects.values()
     if any(isinstance(wanted.lifecycle, JobLifecycle) and wanted.lifecycle.ttlAfterCompletion for wanted in declared):
         await records.prepare()  # marks name it from the first create on
-    settings = Settings(options.parallelism, options.max_duration, work=options.wait, max_actions=options.max_actions)
-    async with account(planned.target, permit, planned.saved.nonce if planned.saved is not None else "") as there:
+    saved = planned.saved
+    # Of a saved plan nothing is waited for that it does not act on: work of others is not its business.
+    about = frozenset(key for key, agreed in saved.approved.items() if agreed.verbs) if saved is not None else None
+    settings = Settings(options.parallelism, options.max_duration, options.wait, options.max_actions, about)
+    async with account(planned.target, permit, saved.nonce if saved is not None else "") as there:
         run = Run(
             there,
             there,

@@ -86,7 +86,7 @@ class Planned:
     def check(self) -> None:
         """Raise StalePlan for another plan than was approved, UnsafePlan for one that needs consent. Where nothing is
         left to do, what was approved is done, or no longer needed."""
-        asks = self.plan.has_changes or self.saved is not None
+        asks = self.plan.has_changes or bool(self.plan.blocked) or self.saved is not None
         if asks and self.options.digest is not None and self.options.digest.lower() != self.digest:
             approved = f"the plan with digest {self.options.digest} was approved, and this one is {self.digest}"
             raise StalePlan(f"{approved}: nothing was sent")

@@ -18,12 +18,14 @@ from reconciler.status import Outcome, Progress
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How a run behaves. *max_duration* is in seconds; *max_actions*: how many actions are sent at most, steps of
-    roads, however many requests each takes; *work*: wait for declared tasks to end."""
+    roads, however many requests each takes; *work*: wait for declared tasks to end, of the jobs *about* only (None: of
+    all that are declared)."""
 
     parallelism: int = 10
     max_duration: float | None = None
     work: bool = True
     max_actions: int | None = None
+    about: frozenset[Key] | None = None
 
 
 class End(StrEnum):

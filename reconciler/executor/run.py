@@ -172,7 +172,8 @@ class Run:
             return ()
         hopeless = {key for key, entry in plan.entries.items() if entry.blocked is not None}
         hopeless |= self._patience.failures.keys()
-        jobs = (key for key in self.desired.objects if key in plan.entries and key not in hopeless)
+        about = self.settings.about if self.settings.about is not None else plan.entries.keys()
+        jobs = (key for key in self.desired.objects if key in about and key in plan.entries and key not in hopeless)
         return progress(self.desired, observed, jobs)
 
     async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T:
