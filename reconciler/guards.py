@@ -24,7 +24,7 @@ SETTINGS: Final[Mapping[Rule, str]] = {
     Rule.PARTIAL_LISTING: "none: what could not be listed is not known",
     Rule.FOREIGN_OWNER: "none: what is not ours is never touched",
     Rule.PREVENT_DESTROY: "lifecycle.preventDestroy of the object: true",
-    Rule.REPLACEMENT: "none: what a manifest does not say takes nothing away",
+    Rule.REPLACEMENT: "lifecycle of the object: no line of it allows this",
     Rule.RELEASE_LOSS: "none: a release is lost only by the name of its job",
     Rule.RELEASE_FAILURE: "lifecycle.onReleaseFailure of the job: Hold",
     Rule.TASK_LOSS: "spec.guards.taskLoss of the Stack: Ask",
@@ -64,10 +64,22 @@ def guards_of(plan: Plan, desired: Desired, *, allow_deletes: int | None = None)
     return (*_of_the_plan(plan, desired, allow_deletes), *_unread(plan), *_of_objects(plan))
 
 
-def refusal(guards: tuple[Guard, ...]) -> str | None:
-    """Why nothing of the plan may run, in one line; None when it may."""
-    lines = [f"{guard.numbers} ({guard.setting}); allow it with {guard.override}" for guard in guards if guard.stops]
+def refusal(guards: tuple[Guard, ...], *, in_source: bool = False) -> str | None:
+    """Why nothing of the plan may run, in one line; None when it may. *in_source*: nobody is there to give a flag, and
+    consent comes with the manifests."""
+    lines = [
+        f"{guard.numbers} ({guard.setting}); allow it with {_line_of(guard) if in_source else guard.override}"
+        for guard in guards
+        if guard.stops
+    ]
     return "; ".join(lines) or None
+
+
+def _line_of(guard: Guard) -> str:
+    """The annotation. The end of the consent is left to be filled in: it would be another one at each look."""
+    if not guard.annotation:
+        return guard.override
+    return f'{guard.annotation.partition(" until ")[0]} until TIME" among the annotations of {guard.on}'
 
 
 def notices(plan: Plan, desired: Desired) -> tuple[str, ...]:

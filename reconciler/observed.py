@@ -57,7 +57,8 @@ class Mark:
     that the manifest gives by reference to a secret, which the service returns in clear: whoever reads the account to
     write manifests of it knows them for secrets.
     *passwords* holds prints of such values in the tasks that were added, or are about to be.
-    *later*: the job was created without its onAllTasksComplete, which is still to be set.
+    *later*: the job was created without its onAllTasksComplete, which is still to be set. *revision* is the beginning
+    of the commit whose manifest last changed the object, empty where it came from no commit that is known.
     """
 
     stack: str
@@ -76,6 +77,7 @@ class Mark:
     passwords: str = ""
     hidden: frozenset[str] = frozenset()
     later: bool = False
+    revision: str = ""
 
     def __str__(self) -> str:
         flags = f"{'k' if self.keep else ''}{'h' if self.hold else ''}{'o' if self.orphan else ''}"
@@ -90,6 +92,7 @@ class Mark:
             "passwords": self.passwords,
             "hidden": "".join(sorted(self.hidden)),
             "later": "end" if self.later else "",
+            "rev": self.revision,
         }
         return text + "".join(f";{name}={value}" for name, value in more.items() if value)
 
@@ -118,6 +121,7 @@ class Mark:
             secrets=values.get("secrets", ""),
             passwords=values.get("passwords", ""),
             hidden=_prints(hidden),
+            revision=values.get("rev", ""),
             later=bool(values.get("later")),
         )
 

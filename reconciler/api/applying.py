@@ -40,6 +40,7 @@ async def apply(
     if isinstance(planned.target, Snapshot):
         raise UsageError("a plan against a snapshot cannot be applied: plan against the account")
     planned.check()
+    planned = replace(planned, context=replace(planned.context, revision=revision))
     told = events if events is not None else Telling(lambda _: None)
     stack, stop = planned.desired.stack, stop or asyncio.Event()
     remarks: list[str] = []

@@ -56,7 +56,10 @@ class Planned:
     @property
     def stale(self) -> Mapping[Key, str]:
         """What is left alone since it is not what the saved plan approved, by object, and why."""
-        return {} if self.saved is None else self.approved.strays(self.plan)
+        if self.saved is None:
+            return {}
+        approved = self.approved
+        return {**approved.strays(self.plan), **approved.given_away(self.plan, self.observed, self.context)}
 
     @property
     def part(self) -> Desired:

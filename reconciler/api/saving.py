@@ -54,6 +54,8 @@ def save_plan(planned: Planned, sources: Sources, file: Path) -> None:
     applied, OSError."""
     if (why := not_to_be_saved(planned, sources)) is not None:
         raise UsageError(f"the plan cannot be saved: {why}")
+    if file.exists() and not file.is_file():  # a file would be put where /dev/stdout was, for everybody
+        raise UsageError(f"the plan cannot be saved: {file} is no plain file")
     number, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")  # for its owner alone
     try:
         with os.fdopen(number, "w", encoding="utf-8") as out:

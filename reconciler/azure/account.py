@@ -119,6 +119,8 @@ class Account:
 
     _call: str = ""
     """The action of which a request is part: all of them stand under one id in the service's logs."""
+    _pages: "dict[str, list[_Page]] | None" = None
+    """The pages of the last look, for those who look again and again."""
 
     def __init__(
         self,
@@ -132,7 +134,7 @@ class Account:
         self.endpoint = endpoint
         self._nonce = nonce or (lambda: secrets.token_hex(8))
         self._date: str | None = None
-        self._pages: dict[str, list[_Page]] | None = {} if remembers else None
+        self._pages = {} if remembers else None
 
     # Reading
 

@@ -6,14 +6,15 @@ what reads an account cannot tell the difference. It takes no writes.
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from reconciler.azure.account import NODE_FIELDS, Account, path_of
+from reconciler.azure.refusals import understanding
 from reconciler.errors import Missing, Rejected, TargetError
 from reconciler.model.desired import SPECS, Desired, Task, Wanted
 from reconciler.model.field import Spec
@@ -24,6 +25,7 @@ from reconciler.model.secrecy import without_keys
 from reconciler.model.table import MASK, Json, without_secrets
 from reconciler.model.task import TaskSpec
 
+T = TypeVar("T")
 KIND: Final = "Snapshot"
 FORMAT_VERSION: Final = "1.0"
 AT_ONCE: Final = 32
@@ -183,6 +185,11 @@ class Recorded(Account):
     async def _list(self, path: str, what: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._recorded(path, what)
         return rows
+
+    async def _objects(self, path: str, what: str, read: Callable[[dict[str, Any]], T]) -> list[T]:
+        rows: list[dict[str, Any]] = self._recorded(path, what)
+        with understanding("read the account"):
+            return [read(row) for row in rows]
 
     async def _json(
         self,

@@ -132,6 +132,8 @@ def _show_left(arguments: argparse.Namespace, saved: "Saved", planned: "Planned"
         return
     print(f"Saved plan {saved.digest}, made at {saved.at}. What the account needs now:\n")
     show_plan(arguments, planned)
+    if any(not guard.stops and guard.override.startswith("--") for guard in planned.guards):
+        print("\nConsents are part of a plan: make another one with them (reconciler plan ... --out FILE).")
     settled = all(isinstance(entry.step, Done) for entry in planned.plan.entries.values()) and not planned.plan.unread
-    if settled and any(approval.verbs for approval in saved.approved.values()):
+    if settled and not planned.stale and any(approval.verbs for approval in saved.approved.values()):
         print("\nAlready applied: nothing of this plan is left to do.")

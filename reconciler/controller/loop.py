@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from reconciler.approval import Approval
 from reconciler.controller import windows
@@ -69,6 +69,18 @@ class Kept:
     journal: Journal
     prune: Callable[[Observed], Awaitable[None]] = _nothing
     """Keep what has been kept within its bounds."""
+
+
+@dataclass(frozen=True)
+class JournalOfPass:
+    """A Journal that says of each event in which pass it was: replicas write into one."""
+
+    journal: Journal
+    run: str
+
+    async def write(self, event: str, /, **facts: Any) -> None:
+        """Append one event. Raises StoreError."""
+        await self.journal.write(event, run=self.run, **facts)
 
 
 @dataclass(frozen=True)
@@ -291,21 +303,22 @@ class StackLoop:
             lease.check()
             await kept.store.prepare()  # marks name it from the first create on
         self._journaled = False
+        journal = JournalOfPass(kept.journal, f"{self._chance.getrandbits(32):08x}")
         run = Run(
             account,
             account,
             self._clock,
-            kept.journal,
+            journal,
             Fenced(kept.store, lease),
             self._teller,
             desired,
-            Context(desired.stack.name, desired.stack.prunes),
+            Context(desired.stack.name, desired.stack.prunes, revision=self._feed.revision.id),
             Settings(self._conduct.parallelism, None, work=False),
             Approvals({}),
             self._stop,
             lease.check,
             patience=self._patience,
-            begins=lambda entries: self._begin(kept, run, entries),
+            begins=lambda entries: self._begin(journal, run, entries),
         )
         first = await run.begin()
         sight.plan, sight.observed = first.plan, first.observed
@@ -316,7 +329,7 @@ class StackLoop:
 
     async def _decide(self, sight: _Sight, lease: Leadership, desired: Desired, first: Pass, run: Run) -> None:
         """What of the first plan of a pass may be done."""
-        sight.guard = refusal(guards_of(first.plan, desired)) or ""
+        sight.guard = refusal(guards_of(first.plan, desired), in_source=True) or ""
         if sight.guard:
             sight.problems.append(sight.guard)
         if lease.leads:
@@ -402,15 +415,18 @@ class StackLoop:
             self._teller.say(Code.APPROVAL_USED_UP, self._said.grants.digest)
         self._said = replace(self._said, grants=left)
 
-    async def _begin(self, kept: Kept, run: Run, entries: Sequence[Entry]) -> None:
+    async def _begin(self, journal: Journal, run: Run, entries: Sequence[Entry]) -> None:
         """Write down what is about to be done: in the journal once a pass, and where an approval or a window allowed
         it, so that it is brought to its end by whoever leads then."""
         self._check()
         if not self._journaled:
             digest = self._shown.digest if self._shown is not None else ""
-            await kept.journal.write(
-                "run", who=self._owner, command="run", digest=digest, revision=self._feed.revision.id
-            )
+            await journal.write("run", who=self._owner, command="run", digest=digest, revision=self._feed.revision.id)
+            for consent in run.desired.consents:
+                if consent.counts_at(self._clock.utc()):
+                    about = {"object": consent.address} if consent.address else {}
+                    place = {"source": str(consent.source), "until": consent.until}
+                    await journal.write("consent", flag=str(consent), **about, **place, who=self._owner, command="run")
             self._journaled = True
         if self._conduct.mode is not Mode.APPROVE and not run.desired.stack.windows:
             return

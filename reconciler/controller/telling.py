@@ -62,7 +62,10 @@ class Teller:
         reverts = entry is not None and entry.drift and bool(action.changes)
         code = Code.DRIFT_REVERTED if reverts else CODES[action.verb]
         self.acted_lines.append(f"{outcome.address}: {action}")
-        self.say(code, f"{action} ({action.reason})", outcome.address, verb=str(action.verb))
+        facts = {"verb": str(action.verb)}
+        if action.changes:  # by name alone: values may be secret
+            facts["changed"] = ", ".join(row.name for row in action.changes)
+        self.say(code, f"{action} ({action.reason})", outcome.address, warning=False, **facts)
 
     def receipt(self, address: str, verb: Verb, receipt: Receipt, evidence: Evidence | None) -> None:
         """What the nodes of a job did, before the job is deleted or because it is held."""

@@ -6,7 +6,7 @@ from reconciler.approval import Approval, effects_of, road_of
 from reconciler.lifecycle.steps import Context, Verb
 from reconciler.lifecycle.wording import few
 from reconciler.model.desired import Key
-from reconciler.observed import Observed
+from reconciler.observed import LiveJob, Observed
 from reconciler.planning import Entry, Plan
 
 
@@ -69,6 +69,22 @@ class Approvals:
             f"stale: it changed since the plan was approved: approved was {approved}, and now it needs {now}{more}; "
             "plan and apply again"
         )
+
+    def given_away(self, plan: Plan, observed: Observed, context: Context) -> dict[Key, str]:
+        """Objects that were to go, that are still there, and that are no longer ours, by key: a plan does not speak of
+        them any more, and yet what was approved for them is not done."""
+        found = {}
+        for key, approval in self._approved.items():
+            live = observed.get(key)
+            if key in plan.entries or Verb.DELETE not in approval.verbs:
+                continue
+            if live is None or live.guard.born != approval.born or context.owns(live):
+                continue
+            if isinstance(live, LiveJob) and live.schedule is not None:  # the schedule is told
+                continue
+            owner = f"stack '{live.mark.stack}'" if live.mark is not None else "no stack"
+            found[key] = f"stale: approved was {road_of(approval.verbs)}, and it belongs to {owner} by now; it stays"
+        return found
 
     def _beyond(self, entry: Entry, approval: Approval) -> set[str]:
         return {name for name, _ in effects_of(entry, self._key) - approval.effects}

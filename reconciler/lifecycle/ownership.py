@@ -12,6 +12,8 @@ from reconciler.observed import Live, Mark, prints_of
 
 KEPT: Final = "kept: lifecycle.preventDestroy (remove the line, then destroy it while its manifest is there)"
 
+REVISION: Final = 12
+"""Digits of a commit in a mark: enough to find it, and few of the little room there is."""
 UNMARKABLE: Final = frozenset({"terminating", "completed", "deleting"})
 """States in which the service takes no changes: a mark can be neither set nor taken off (reference 5.1, 5.4)."""
 
@@ -47,9 +49,11 @@ def marked(wanted: Wanted, context: Context, mark: Mark | None = None, *, comple
     # The name that is there stays where another store is in use now: it says that a ledger is missing. Every kind
     # carries it, because the jobs that the ledger is about are removed.
     store = context.ledger.store_id if context.restores or not base.store else base.store
+    changes = complete and (mark is None or base.spec != wanted.digest)
     return replace(
         base,
         spec=wanted.digest if complete else base.spec,
+        revision=context.revision[:REVISION] if changes else base.revision,
         keep=policy.keep,
         hold=policy.hold,
         orphan=policy.orphan,

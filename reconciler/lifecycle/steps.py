@@ -202,7 +202,7 @@ class Context:
     in use. *due*: times to live that are over by then count; empty, by now. *check_tasks*: compare the tasks of jobs
     whose tasks were confirmed. *restores*: people answered for every run that a missing ledger would know, so marks
     take the name of the store in use. *only*: the objects that the plan is about, with the jobs of schedules among
-    them; None: all.
+    them; None: all. *revision* is the commit that the manifests are of, empty where none is known.
     """
 
     stack: str
@@ -223,6 +223,7 @@ class Context:
     due: str = ""
     restores: bool = False
     only: frozenset[Key] | None = None
+    revision: str = ""
 
     def owns(self, live: Live) -> bool:
         return live.mark is not None and live.mark.stack == self.stack

@@ -174,3 +174,9 @@ def test_a_shard_is_one_of_its_number(desk: Desk, text: str) -> None:
     ran = desk.run("run", "m", "--shard", text)
     assert ran.code == 64
     assert "expected I/N with I from 1 to N" in ran.err
+
+
+def test_a_token_that_is_no_text_is_told(desk: Desk, folder: Path) -> None:
+    Path("token").write_bytes(b"\xff\xfe\x00")
+    ran = desk.run("run", str(folder), "--http", "127.0.0.1:0", "--http-token-file", "token")
+    assert (ran.code, ran.err) == (64, "error: token cannot be read: it is no text\n")

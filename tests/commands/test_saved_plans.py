@@ -1,13 +1,17 @@
 """`plan --out`, `apply PLAN` and `apply --digest`: what was approved is done, to its end, and nothing else."""
 
+import asyncio
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.commands.conftest import JOB, POOL, Ran
+import reconciler
+from reconciler.errors import StalePlan
+from tests.commands.conftest import JOB, POOL, STACK, Ran
 
 RELEASE = "  jobPreparationTask: {commandLine: /bin/true}\n  jobReleaseTask: {commandLine: /bin/true}\n"
 WITH_RELEASE = JOB.replace("spec: {poolInfo: {poolId: p}}\n", "spec:\n  poolInfo: {poolId: p}\n" + RELEASE)
@@ -120,6 +124,32 @@ def test_a_job_that_was_created_anew_is_not_ended_for_the_old_ones_sake(filled: 
     assert done.code == 1
     assert f"! job/j: {STALE} terminate -> delete (the one created " in done.out
     assert filled.simulation.get("/jobs/j")["state"] == "active"
+
+
+@pytest.mark.parametrize("other", [None, "another"])
+def test_what_was_to_go_and_is_no_longer_ours_stays_and_is_told(filled: Any, other: str | None) -> None:
+    filled.write(job=None)
+    saved(filled)
+    mark = filled.simulation.get("/jobs/j")["metadata"][0]["value"]
+    items = [{"name": "reconciler", "value": mark.replace("stack=s", f"stack={other}")}] if other else []
+    assert not other or f"stack={other}" in items[0]["value"]
+    by_hand(filled, "PATCH", "/jobs/j", {"metadata": items})
+    since = len(filled.simulation.requests())
+    done = apply(filled, "--detailed-exitcode")
+    owner = f"stack '{other}'" if other else "no stack"
+    assert (done.code, "Already applied" in done.out) == (6, False)
+    assert f"! job/j: stale: approved was terminate -> delete, and it belongs to {owner} by now" in done.out
+    assert writes(filled, since) == []
+
+
+def test_what_was_given_away_as_planned_is_applied(filled: Any) -> None:
+    filled.write(job=WITH_RELEASE + "lifecycle: {deletionPolicy: Orphan}\n")
+    filled.apply()
+    filled.write(job=None)
+    saved(filled)
+    assert apply(filled).code == 0
+    again = apply(filled, "--detailed-exitcode")
+    assert (again.code, "Already applied" in again.out) == (0, True)
 
 
 def test_a_plan_that_somebody_is_in_the_way_of_is_not_called_applied(desk: Any) -> None:
@@ -277,7 +307,7 @@ def test_plans_that_could_not_be_repeated_are_not_saved(desk: Any, monkeypatch: 
     desk.apply()
     assert desk.run("snapshot", "--out", "live.json").code == 0
     done = desk.run("plan", "manifests", "--live", "live.json", "--out", "plan.json")
-    assert (done.code, "it was made against a snapshot" in done.err) == (64, True)
+    assert (done.code, "the plan cannot be saved: it was made against a snapshot" in done.err) == (64, True)
     shown = json.loads(desk.run("plan", "manifests", "--live", "live.json", "--format", "json").out)
     assert "snapshot" in shown["apply"]["refused"]
     Path("plan.json").write_text(json.dumps(shown), "utf-8")
@@ -285,6 +315,42 @@ def test_plans_that_could_not_be_repeated_are_not_saved(desk: Any, monkeypatch: 
     assert (refused.code, "plan.json cannot be applied: it was made against a snapshot" in refused.err) == (1, True)
     nowhere = desk.run("plan", "manifests", "--out", "nowhere/plan.json")
     assert (nowhere.code, "expected a file in a folder that is there" in nowhere.err) == (64, True)
+
+
+def test_a_plan_is_for_its_stack_alone(desk: Any) -> None:
+    desk.write(pool=POOL)
+    saved(desk)
+    desk.write(stack=STACK.replace("name: s", "name: t"))
+    done = apply(desk)
+    assert (done.code, "the plan is for stack 's', and the manifests are now of 't'" in done.err) == (1, True)
+    (other,) = reconciler.load(["manifests"])
+    approved = reconciler.read_plan("plan.json")
+    with pytest.raises(StalePlan, match="the plan is for stack 's', and the manifests are stack 't'"):
+        asyncio.run(reconciler.plan_saved(approved, other, reconciler.choose_target(other.stack)))
+
+
+def test_what_is_no_plain_file_is_never_put_in_the_place_of_one(desk: Any) -> None:
+    desk.write(pool=POOL)
+    os.mkfifo("pipe")
+    Path("through").symlink_to("pipe")
+    for name in ("pipe", "through"):
+        done = desk.run("plan", "manifests", "--out", name)
+        assert (done.code, f"the plan cannot be saved: {name} is no plain file" in done.err) == (64, True)
+        assert stat.S_ISFIFO(Path(name).stat().st_mode)
+
+
+def test_a_plan_that_lacks_a_consent_says_how_it_gets_one(filled: Any) -> None:
+    """The override of a guard is for `plan`: `apply PLAN` refuses it."""
+    again = "Consents are part of a plan: make another one with them (reconciler plan ... --out FILE)."
+    filled.write(job=WITH_RELEASE.replace("id: t1, commandLine: /bin/true", "id: t1, commandLine: /bin/false"))
+    saved(filled)
+    done = apply(filled)
+    assert "      override: --replace job/j\n" in done.out
+    assert again in done.out
+    assert again not in filled.run("plan", "manifests").out
+    filled.write(job=WITH_RELEASE)
+    saved(filled)
+    assert again not in apply(filled).out
 
 
 # apply --digest
@@ -298,6 +364,7 @@ def test_only_the_plan_with_the_digest_runs(desk: Any) -> None:
     done = desk.run("apply", "manifests", "--digest", digest)
     assert done.code == 1
     assert f"the plan with digest {digest} was approved, and this one is " in done.err
+    assert done.err.endswith(": nothing was sent\n")
     assert "targetDedicatedNodes: 7" in done.out  # what would be done is shown, too
     assert writes(desk) == []
     desk.write(pool=POOL)

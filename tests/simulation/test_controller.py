@@ -198,6 +198,8 @@ async def test_a_plan_waits_until_its_digest_is_approved(world: World, stacks: S
     assert world.writes() == []
     with pytest.raises(UsageError, match="no plan with digest 0000 waits"):
         await one.controller.approve("simulated", "0000", "ann")
+    with pytest.raises(UsageError, match="there is no stack 'other' here: simulated"):
+        await one.controller.approve("other", "0000", "ann")
     await one.controller.approve("simulated", world.status().awaiting, "ann")
     await world.ends(PassEnd.SYNCED)
     assert len(world.account.tasks) == 2

@@ -63,7 +63,7 @@ def test_an_interrupted_run_says_how_far_it_came(
     monkeypatch.setattr(exploration, "examine", examine)
     assert main(["verify", str(HERE / "small/before")]) == 1
     shown = capsys.readouterr()
-    assert shown.out == "1 runs were made, and no promise was broken in any of them; that is not all of them.\n"
+    assert shown.out == "1 run was made, and no promise was broken; that is not all of them.\n"
     assert shown.err.endswith("Interrupted.\n")
 
 

@@ -776,3 +776,23 @@ def test_what_a_completed_job_did_is_read_where_only_a_changed_secret_ends_it(wo
     observed = world.observed(live)
     assert for_decisions(world.desired(changed), observed, world.context).runs == {live.key}
     assert for_decisions(world.desired(replace(changed, signature="key:old")), observed, world.context).runs == set()
+
+
+def test_the_mark_names_the_commit_that_last_changed_the_object(world: Any) -> None:
+    first, second = "1111111111112222", "3333333333334444"
+    wanted = world.job()
+    created = next_step(wanted, None, replace(world.context, revision=first))
+    assert isinstance(created, Action) and created.mark is not None
+    assert created.mark.revision == "111111111111"
+    assert Mark.parse(str(created.mark)) == created.mark
+    mark = replace(created.mark, tasks=wanted.tasks_digest)
+    live = world.live_job(wanted, mark=mark)
+    # A commit that leaves its manifest as it is changes nothing, and drift is reverted under the commit of before.
+    later = replace(world.context, revision=second)
+    assert isinstance(next_step(wanted, live, later), Done)
+    drifted = replace(live, spec={**live.spec, "priority": 9})
+    reverted = next_step(wanted, drifted, later)
+    assert isinstance(reverted, Action) and (reverted.mark or mark).revision == "111111111111"
+    changed = next_step(world.job(priority=5), live, later)
+    assert isinstance(changed, Action) and changed.mark is not None
+    assert changed.mark.revision == "333333333333"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -13,9 +12,11 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from chromium import PATIENCE, launched, opened
+from playwright.sync_api import Browser, Page, expect
 
 from reconciler.controller.state import PassEnd
+from reconciler.model.desired import Key, Kind
 from reconciler.web import Address, serve
 from tests.web import axe
 from tests.web.stage import Stage
@@ -23,8 +24,6 @@ from tests.web.test_escaping import ATTRIBUTE, EVIL, POISONED, poison
 from tests.web.test_guard import TOKEN
 from tests.web.test_pages import PAGES
 
-PATIENCE = 60_000
-"""Milliseconds that a browser may take on a busy machine."""
 WITH_JAVASCRIPT_AND_WITHOUT = pytest.mark.parametrize("javascript", [True, False], ids=["script", "no-script"])
 
 
@@ -69,29 +68,8 @@ def served(stage: Stage, **options: Any) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"])
+    with launched() as browser:
         yield browser
-        browser.close()
-
-
-@contextmanager
-def opened(browser: Browser, **options: Any) -> Iterator[tuple[BrowserContext, Page, list[str]]]:
-    """A window, and what went wrong in it: errors of scripts, refused content, dialogs."""
-    context = browser.new_context(**options)
-    context.set_default_timeout(PATIENCE)
-    wrong: list[str] = []
-    page = context.new_page()
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda line: wrong.append(line.text) if line.type in ("error", "warning") else None)
-    page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
-    try:
-        yield context, page, wrong
-    finally:
-        context.close()
 
 
 def overflow(page: Page) -> int:
@@ -255,6 +233,27 @@ def test_an_object_that_comes_is_seen_on_the_page_that_missed_it(busy: Stage, br
         page.get_by_role("heading", name="Not Found").wait_for()
         site.do(lambda: busy.board.event("demo", "Created", "job/tomorrow", "created"))
         page.get_by_role("heading", name="job/tomorrow").wait_for()
+
+
+def test_what_is_said_of_an_object_goes_and_comes_with_it(busy: Stage, browser: Browser) -> None:
+    """A job that is deleted is not shown as running for as long as somebody leaves the page open."""
+    status = busy.board.statuses["demo"]
+    assert status.observed is not None
+    key = Key.of(Kind.JOB, "gone")
+    without = replace(status.observed, jobs={one: job for one, job in status.observed.jobs.items() if one != key})
+    with served(busy) as site, opened(browser) as (_, page, wrong):
+        page.goto(f"{site.url}/stacks/demo/objects/job/gone")
+        page.locator("#live[data-state=on]").wait_for()
+        page.evaluate("window.here = true")
+        assert page.locator(".grid tbody tr").count() >= 2
+        site.do(lambda: busy.board.publish(replace(status, observed=without)))
+        expect(page.locator("#facts-body")).to_contain_text("absent", timeout=PATIENCE)
+        expect(page.locator(".grid tbody tr, svg.timeline, #tasks-body")).to_have_count(0, timeout=PATIENCE)
+        site.do(lambda: busy.board.publish(status))
+        page.locator("svg.timeline .span").first.wait_for()
+        assert page.locator(".grid tbody tr").count() >= 2
+        assert page.evaluate("window.here")
+        assert wrong == []
 
 
 def test_nothing_of_others_runs_or_is_loaded_or_makes_a_page_wider(busy: Stage, browser: Browser) -> None:

@@ -40,7 +40,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 
 def test_a_short_token_is_refused(stage: Stage) -> None:
-    with pytest.raises(UsageError, match="it needs 16 at least"):
+    with pytest.raises(UsageError, match="the page's token has 7 characters: it needs 16 at least"):
         application(stage.board, stage.desk, token="hunter2")
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from reconciler.controller.grants import Grant, Grants
+from reconciler.controller.loop import StackLoop
 from reconciler.controller.notebook import USED, ApprovalNote, Notebook
 from reconciler.controller.state import Suspension
 from reconciler.errors import StoreError
@@ -77,7 +79,23 @@ def test_an_approval_that_the_source_still_names_is_remembered_as_used(notebook:
 def test_a_note_that_cannot_be_read_is_an_error(notebook: Notebook, tmp_path: Path) -> None:
     folder = tmp_path / "s/notes/suspensions"
     folder.mkdir(parents=True)
-    for text in ("[]", "{", '{"address": ""}'):
+    for text, said in (
+        ("[]", None),
+        ("{", None),
+        ('{"address": ""}', "read a suspension: it says nothing of 'reason'"),
+    ):
         (folder / "stack.json").write_text(text)
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreError, match=said):
             asyncio.run(notebook.read())
+    (folder / "stack.json").unlink()
+    approvals = tmp_path / "s/notes/approvals"
+    approvals.mkdir(parents=True)
+    (approvals / "abc.json").write_text('{"digest": "abc"}')
+    with pytest.raises(StoreError, match="read an approval: it says nothing of 'who'"):
+        asyncio.run(notebook.read())
+
+
+def test_nothing_is_noted_before_it_is_known_where() -> None:
+    new = SimpleNamespace(_kept=None, name="s")
+    with pytest.raises(StoreError, match="stack 's' has not been looked at yet: try again"):
+        StackLoop.notebook.__get__(new)
