@@ -86,6 +86,19 @@ def test_pages_fit_a_phone_and_a_desk_and_break_no_rule_of_their_own(busy: Stage
         assert wrong == []
 
 
+def test_where_the_last_passes_do_not_fit_the_newest_are_seen(busy: Stage, browser: Browser) -> None:
+    async def look() -> None:
+        for _ in range(60):
+            await busy.look()
+
+    with served(busy) as site, opened(browser) as (_, page, _wrong):
+        site._run(look())
+        page.set_viewport_size({"width": 375, "height": 800})
+        page.goto(site.url + "/stacks/demo")
+        seen = "document.querySelector('.strip g:last-of-type rect').getBoundingClientRect().right <= innerWidth"
+        assert page.evaluate(seen)
+
+
 def checked(busy: Stage, browser: Browser, scheme: str, width: int, paths: tuple[str, ...]) -> None:
     """axe finds nothing on these pages, and they fit."""
     source = axe.script()

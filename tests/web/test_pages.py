@@ -317,6 +317,15 @@ async def test_events_are_searched(busy: Stage, visit: Visit) -> None:
     assert "DriftReverted" in own.words and "Created" not in own.words
 
 
+async def test_an_event_of_no_stack_names_none(stage: Stage, visit: Visit) -> None:
+    stage.write()
+    stage.board.event("", "Started", "", "ann@host")
+    async with visit(stage) as visitor:
+        page = await visitor.get("/events")
+    assert "Started ann@host" in page.words
+    assert 'href="/stacks/"' not in page.text
+
+
 @pytest.mark.parametrize(
     "path",
     ["/stacks/none", "/stacks/demo/objects/node/x", "/stacks/none/plan", "/nowhere", "/stacks/demo/objects/pool/x"],
