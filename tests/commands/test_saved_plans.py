@@ -317,6 +317,24 @@ def test_plans_that_could_not_be_repeated_are_not_saved(desk: Any, monkeypatch: 
     assert (nowhere.code, "expected a file in a folder that is there" in nowhere.err) == (64, True)
 
 
+def test_work_that_a_plan_is_not_about_is_not_waited_for(desk: Any) -> None:
+    desk.simulation.script(job="j", seconds=None)  # its task never ends
+    desk.write(pool=POOL, job=JOB)
+    desk.apply()
+    desk.write(other=JOB.replace("{name: j}", "{name: other}"))
+    saved(desk)
+    done = desk.run("apply", "plan.json")
+    assert (done.code, "Done. 1 created, 1 task added." in done.out) == (0, True), done.out + done.err
+    again = desk.run("apply", "plan.json")
+    assert (again.code, "Already applied" in again.out) == (0, True)
+
+
+def test_another_digest_is_refused_although_nothing_can_be_done(filled: Any) -> None:
+    filled.write(job=WITH_RELEASE.replace("id: t1, commandLine: /bin/true", "id: t1, commandLine: /bin/false"))
+    done = filled.run("apply", "manifests", "--digest", "0" * 16)
+    assert (done.code, "was approved, and this one is" in done.err) == (1, True)
+
+
 def test_a_plan_is_for_its_stack_alone(desk: Any) -> None:
     desk.write(pool=POOL)
     saved(desk)
