@@ -8,6 +8,7 @@ from reconciler.cli.options import PATHS_HELP, add_output, add_store, add_target
 
 if TYPE_CHECKING:
     from reconciler.controller.notebook import Notebook
+    from reconciler.model.desired import Desired
 
 
 def add(commands: Any) -> None:
@@ -52,24 +53,26 @@ async def _run(arguments: argparse.Namespace) -> int:
     from reconciler.controller.notebook import Notebook
     from reconciler.store.notes import ShelfNotes
 
-    stack = the_only(load_manifests(arguments), arguments.command).stack
+    desired = the_only(load_manifests(arguments), arguments.command)
+    stack = desired.stack
     target = target_of(arguments, stack)
     print(f"Target: {target}\n")
     async with store_of(target, arguments.store, stack) as store:
         notebook = Notebook(ShelfNotes(store.shelf.below(stack.name)))
-        print(await _say(arguments, notebook, stack.name))
+        print(await _say(arguments, notebook, desired))
     return 0
 
 
-async def _say(arguments: argparse.Namespace, notebook: "Notebook", stack: str) -> str:
+async def _say(arguments: argparse.Namespace, notebook: "Notebook", desired: "Desired") -> str:
     """What was written down. Raises UsageError."""
-    from reconciler.api.addresses import key_of
+    from reconciler.api.addresses import key_of, nearest
     from reconciler.controller.fleet import moment
     from reconciler.controller.notebook import ApprovalNote
     from reconciler.controller.state import Suspension
     from reconciler.errors import UsageError
     from reconciler.store import MachineClock, this_person
 
+    stack = desired.stack.name
     now, who = MachineClock().utc(), this_person()
     if arguments.command == "approve":
         digest = arguments.digest.strip().lower()
@@ -83,7 +86,12 @@ async def _say(arguments: argparse.Namespace, notebook: "Notebook", stack: str) 
     if arguments.command == "suspend":
         until = moment(arguments.until, now) if arguments.until else ""
         await notebook.suspend(Suspension(arguments.address, arguments.reason, who, now, until))
-        return f"Suspended {what}{f' until {until}' if until else ''}."
+        done = f"Suspended {what}{f' until {until}' if until else ''}: a controller heeds it from its next pass on."
+        if not arguments.address or key_of(arguments.address) in desired.objects:
+            return done
+        # What is about to be removed is in no manifest, and may well be suspended.
+        near = nearest(arguments.address, [wanted.address for wanted in desired.objects.values()])
+        return f"{done}\nNo manifest declares {arguments.address}{f' (did you mean {near}?)' if near else ''}."
     said = await notebook.read()
     if not any(one.address.lower() == arguments.address.lower() for one in said.suspensions):
         raise UsageError(f"{what} is not suspended")

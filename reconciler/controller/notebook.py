@@ -21,7 +21,7 @@ SUSPENSIONS: Final = "suspensions"
 GRANTS: Final = "controller/grants"
 WHOLE: Final = "stack"
 """The name of the note that suspends a stack; addresses of objects have a slash."""
-USED: Final = 200
+USED: Final = 20
 """Approvals that were used and are remembered, so that a line in a file is used once."""
 
 

@@ -63,7 +63,11 @@ def _events(once: Any, *flags: str) -> list[dict[str, Any]]:
 def test_a_suspended_object_is_left_alone(once: Any, desk: Desk, folder: Path) -> None:
     flags = ("--object", "pool/p", "--reason", "quota", "--until", "2099-01-01T00:00Z")
     said = desk.run("suspend", str(folder), *flags).out
-    assert said.endswith("Suspended pool/p of stack 's' until 2099-01-01T00:00:00+00:00.\n")
+    heeded = "a controller heeds it from its next pass on."
+    assert said.endswith(f"Suspended pool/p of stack 's' until 2099-01-01T00:00:00+00:00: {heeded}\n")
+    typo = desk.run("suspend", str(folder), "--object", "pool/q", "--reason", "quota").out
+    assert typo.endswith("\nNo manifest declares pool/q (did you mean pool/p?).\n")
+    assert desk.run("resume", str(folder), "--object", "pool/q").code == 0
     code, codes, _ = once()
     assert (code, "Created" in codes) == (4, False)
     assert desk.run("resume", str(folder), "--object", "pool/p").code == 0
