@@ -255,7 +255,7 @@ def _kind(document: Document) -> list[Finding]:
         hint = "" if "apiVersion" in document.value else f" (a manifest begins with apiVersion: {API_VERSION})"
         return [document.finding(("kind",), f"expected a value for 'kind', found none{hint}")]
     known = ", ".join(sorted(MANIFESTS))
-    hint = words.did_you_mean(value, MANIFESTS)
+    hint = words.did_you_mean(value, MANIFESTS) if value != "Plan" else ": a saved plan is for `reconciler apply`"
     return [document.finding(("kind",), f"expected one of {known}, found {document.found(('kind',), value)}{hint}")]
 
 

@@ -27,7 +27,8 @@ NOT_SET: Final = "(not set)"
 FORCES: Final = "  # forces replacement"
 NO_CHANGES: Final = "No changes. The account matches the manifests."
 NO_CHANGES_HERE: Final = "No changes. What was selected matches the manifests."
-LONGEST_VALUE: Final = 160
+LONGEST_VALUE: Final = 4_000
+"""Characters that are shown of a value: what is approved has to be seen, and a file in a variable fills no screen."""
 PATCHED: Final = (ChangeKind.LIVE, ChangeKind.NEXT_INCARNATION, ChangeKind.RESIZE, ChangeKind.AUTOSCALE)
 """Kinds of change that replace no object by themselves."""
 NAMED: Final = frozenset({"environmentSettings", "commonEnvironmentSettings", "metadata"})

@@ -329,6 +329,13 @@ def test_work_that_a_plan_is_not_about_is_not_waited_for(desk: Any) -> None:
     assert (again.code, "Already applied" in again.out) == (0, True)
 
 
+def test_a_saved_plan_is_no_manifest_to_plan_with(desk: Any) -> None:
+    desk.write(pool=POOL)
+    saved(desk)
+    done = desk.run("plan", "plan.json")
+    assert (done.code, "found 'Plan': a saved plan is for `reconciler apply`" in done.err) == (64, True)
+
+
 def test_another_digest_is_refused_although_nothing_can_be_done(filled: Any) -> None:
     filled.write(job=WITH_RELEASE.replace("id: t1, commandLine: /bin/true", "id: t1, commandLine: /bin/false"))
     done = filled.run("apply", "manifests", "--digest", "0" * 16)
