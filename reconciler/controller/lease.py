@@ -63,6 +63,18 @@ class Leadership:
         if not self.leads:
             raise LockLost(f"'{self._name}': this replica does not lead any more; nothing was sent")
 
+    def of_this_term(self) -> Callable[[], None]:
+        """A check that also fails once the lease was lost and taken anew: what was decided before somebody else may
+        have acted is not begun after it."""
+        token = self._holding.token if self._holding is not None else ""
+
+        def check() -> None:
+            self.check()
+            if self._holding is None or self._holding.token != token:
+                raise LockLost(f"'{self._name}': the lease was lost and taken anew since the last look")
+
+        return check
+
     async def attend(self) -> None:
         """Take the lease when it is free, and renew it when it is ours. Called again and again."""
         async with self._turn:  # an answer to a renewal must not come after the lease was given back

@@ -317,7 +317,7 @@ class StackLoop:
             Settings(self._conduct.parallelism, None, work=False),
             Approvals({}),
             self._stop,
-            lease.check,
+            lease.of_this_term(),
             patience=self._patience,
             begins=lambda entries: self._begin(journal, run, entries),
         )

@@ -147,3 +147,27 @@ def test_an_answer_to_a_renewal_does_not_bring_back_what_was_given_back() -> Non
         assert (one.leads, two.leads) == (False, True)
 
     played(work)
+
+
+def test_what_was_decided_in_one_term_is_not_begun_in_the_next() -> None:
+    async def work(bench: Bench) -> None:
+        one, two = bench.lead("one"), bench.lead("two")
+        await one.attend()
+        check = one.of_this_term()
+        await asyncio.sleep(10)
+        await one.attend()
+        check()  # renewed: the same term
+        bench.away = True
+        await asyncio.sleep(40)
+        await two.attend()
+        assert two.leads
+        await two.give_up()
+        bench.away = False
+        await one.attend()
+        await one.attend()
+        assert one.leads
+        with pytest.raises(LockLost, match="the lease was lost and taken anew since the last look"):
+            check()
+        one.of_this_term()()
+
+    played(work)
