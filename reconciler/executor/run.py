@@ -1,7 +1,7 @@
 """Look, plan, act, and again, until the account equals the manifests: the loop behind `apply`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
@@ -153,7 +153,7 @@ class Run:
             this = await self._look()
         for key, born in self.approved.taken_over(this.observed, self.context).items():
             self.events.taken_over(key, born)
-        jobs = (key for key in self.desired.objects if key in this.observed.jobs and key in this.plan.entries)
+        jobs = (key for key in self._jobs_about() if key in this.observed.jobs and key in this.plan.entries)
         self._worked |= {key for key in jobs if this.observed.jobs[key].state != "completed"}
         return this
 
@@ -172,9 +172,13 @@ class Run:
             return ()
         hopeless = {key for key, entry in plan.entries.items() if entry.blocked is not None}
         hopeless |= self._patience.failures.keys()
-        about = self.settings.about if self.settings.about is not None else plan.entries.keys()
-        jobs = (key for key in self.desired.objects if key in about and key in plan.entries and key not in hopeless)
+        jobs = (key for key in self._jobs_about() if key in plan.entries and key not in hopeless)
         return progress(self.desired, observed, jobs)
+
+    def _jobs_about(self) -> Iterator[Key]:
+        """The declared objects whose tasks are this run's business."""
+        about = self.settings.about
+        return (key for key in self.desired.objects if about is None or key in about)
 
     async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T:
         """Reading is tried again for a while: a service that is away for a minute ends no run."""

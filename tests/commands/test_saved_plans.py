@@ -318,14 +318,14 @@ def test_plans_that_could_not_be_repeated_are_not_saved(desk: Any, monkeypatch: 
 
 
 def test_work_that_a_plan_is_not_about_is_not_waited_for(desk: Any) -> None:
-    desk.simulation.script(job="j", seconds=None)  # its task never ends
-    desk.write(pool=POOL, job=JOB)
+    desk.simulation.script(job="j", seconds=None)  # its task never ends, and has a node for itself
+    desk.write(pool=POOL.replace("targetDedicatedNodes: 1", "targetDedicatedNodes: 2"), job=JOB)
     desk.apply()
     desk.write(other=JOB.replace("{name: j}", "{name: other}"))
     saved(desk)
-    done = desk.run("apply", "plan.json")
+    done = desk.run("apply", "plan.json", "--max-duration", "1h")
     assert (done.code, "Done. 1 created, 1 task added." in done.out) == (0, True), done.out + done.err
-    again = desk.run("apply", "plan.json")
+    again = desk.run("apply", "plan.json", "--max-duration", "1h")
     assert (again.code, "Already applied" in again.out) == (0, True)
 
 
