@@ -75,6 +75,31 @@ def test_the_other_finishes_what_a_killed_leader_began_and_ends_on_a_signal(benc
     assert bench.apply().out.endswith("No changes. The account matches the manifests.\n")
 
 
+def test_a_reload_reads_manifests_and_variables_anew(bench: Any, follow: Any) -> None:
+    """The interval is an hour: only the signal brings the next pass."""
+    events, values = bench.folder.parent / "events.jsonl", bench.folder.parent / "values.yml"
+    stack = (bench.folder / "stack.yaml").read_text("utf-8")
+    variable = "variables: {urgency: {type: integer, required: true}}"
+    bench.write(stack=stack + (f"  {variable}\n" if "spec:" in stack else f"spec: {{{variable}}}\n"))
+    job = (bench.folder / "job.yaml").read_text("utf-8")
+    bench.write(job=job.replace("spec:\n", "spec:\n  priority: ${var.urgency}\n", 1))
+    values.write_text("urgency: 1\n", "utf-8")
+    one = follow("--interval", "1h", "--var-file", str(values), "--events", str(events))
+    wait_until(lambda: "Synced" in codes(events), "the first sync", one)
+    values.write_text("urgency: 7\n", "utf-8")
+    one.send_signal(signal.SIGHUP)
+
+    def priority() -> int:
+        (live,) = json.loads(bench.run("snapshot").out)["answers"]["/jobs"]
+        return int(live.get("priority", 0))
+
+    wait_until(lambda: priority() == 7, "the priority of after the signal", one)
+    assert "Reloaded" in codes(events)
+    one.send_signal(signal.SIGTERM)
+    _, said = one.communicate(timeout=60)
+    assert one.returncode == 0, said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(50))
 def test_controllers_killed_at_any_moment_release_each_node_once(bench: Any, follow: Any, seed: int) -> None:
