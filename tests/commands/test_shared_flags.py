@@ -165,7 +165,10 @@ def test_where_nothing_goes_wrong_debug_says_nothing_more(desk: Any) -> None:
         (("lock", "list", "--store", "kept"), "Nobody holds a lock in "),
         (("lock", "break", "s", "--store", "kept"), "nobody holds the lock s"),
         (("approve", "abc", "manifests", "--store", "kept"), "Approved abc for stack 's'"),
-        (("suspend", "manifests", "--reason", "x", "--store", "kept"), "Suspended stack 's'."),
+        (
+            ("suspend", "manifests", "--reason", "x", "--store", "kept"),
+            "Suspended stack 's': a controller heeds it",
+        ),
         (("resume", "manifests", "--store", "kept"), "stack 's' is not suspended"),
     ],
 )

@@ -201,6 +201,7 @@ def test_an_answer_counts_for_the_changes_that_were_shown_and_for_no_others(benc
 def test_ctrl_c_at_the_question_ends_the_command(bench: Any) -> None:
     asking = at_the_question(bench, "apply", str(bench.folder))
     asking.send_signal(signal.SIGINT)
+    asking.wait(timeout=60)  # before its standard input is closed, which would be another answer
     _, err = asking.communicate(timeout=60)
     assert asking.returncode == 1
     assert err.strip() == "Interrupted."
